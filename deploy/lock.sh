@@ -1,0 +1,11 @@
+#!/bin/sh
+# Resolve the dependencies anew: hashes, no index addresses, valid on Python 3.11 to 3.13.
+set -eu
+cd "$(dirname "$0")/.."
+uv=$(command -v uv || echo .venv/bin/uv)
+compile() {
+    "$uv" pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+        --generate-hashes --no-emit-index-url --no-header --no-annotate "$@"
+}
+compile --extra jupyter -o deploy/environment.lock
+compile --extra jupyter --group dev -c deploy/environment.lock -o deploy/development.lock

@@ -1,0 +1,47 @@
+"""The notebook API of rsdat: open, search, load, compute and write, on the session's workers."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Name -> the module that defines it. Resolved on first use: importing rsdat stays cheap, so that
+# `rsdat --help` never pays for Dask or rasterio.
+_EXPORTS = {
+    "client": "rsdat.cluster",
+    "composite": "rsdat.raster",
+    "get_cluster": "rsdat.cluster",
+    "load": "rsdat.raster",
+    "mask_clouds": "rsdat.raster",
+    "ndvi": "rsdat.raster",
+    "open_catalog": "rsdat.catalog",
+    "search": "rsdat.catalog",
+    "write_cog": "rsdat.raster",
+}
+
+__all__ = [
+    "client",
+    "composite",
+    "get_cluster",
+    "load",
+    "mask_clouds",
+    "ndvi",
+    "open_catalog",
+    "search",
+    "write_cog",
+]
+
+if TYPE_CHECKING:
+    from rsdat.catalog import open_catalog, search
+    from rsdat.cluster import client, get_cluster
+    from rsdat.raster import composite, load, mask_clouds, ndvi, write_cog
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'rsdat' has no attribute {name!r}")
+    return getattr(import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

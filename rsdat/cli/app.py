@@ -1,0 +1,67 @@
+"""The rsdat program: its commands, and how errors become one clear message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from rsdat.errors import RsdatError
+
+app = typer.Typer(
+    name="rsdat",
+    help="JupyterLab and Dask on a cluster in one line; satellite images to composites in a few.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks.", envvar="RSDAT_DEBUG")
+    ] = False,
+) -> None:
+    if debug:
+        os.environ["RSDAT_DEBUG"] = "1"
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from rsdat import __version__
+
+    typer.echo(f"rsdat {__version__}")
+
+
+def _register() -> None:
+    from rsdat.cli import env, run, session, site
+
+    session.register(app)
+    app.add_typer(site.app, name="site")
+    app.add_typer(env.app, name="env")
+    app.add_typer(run.app, name="run")
+
+
+def main() -> None:
+    """Run the program; the entry point of the ``rsdat`` command."""
+    _register()
+    try:
+        app()
+    except RsdatError as error:
+        if os.environ.get("RSDAT_DEBUG"):
+            raise
+        from rsdat.cli.output import report_error
+
+        report_error(error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has left: nobody is there to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)

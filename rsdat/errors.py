@@ -1,0 +1,70 @@
+"""One family of errors: each names the thing, the place and the next step, and has an exit code.
+
+The command line prints ``message`` and ``hint`` and leaves with ``exit_code``; a traceback is
+shown only with ``--debug``. Exit codes are part of the interface (docs/exit-codes.md).
+"""
+
+from __future__ import annotations
+
+
+class RsdatError(Exception):
+    """Something went wrong that a person can act on.
+
+    Parameters
+    ----------
+    message
+        What happened, to which thing, where.
+    hint
+        What to do next, as an imperative sentence or a command.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process borders (Dask workers): the keyword argument has to survive pickling.
+        return (_rebuild, (type(self), self.message, self.hint))
+
+
+def _rebuild(kind: type[RsdatError], message: str, hint: str | None) -> RsdatError:
+    return kind(message, hint=hint)
+
+
+class ConfigError(RsdatError):
+    """A site file, a variable or an option is wrong. Exit code 3."""
+
+    exit_code = 3
+
+
+class HostError(RsdatError):
+    """A host could not be reached, refused us, or a command on it failed. Exit code 4."""
+
+    exit_code = 4
+
+
+class QueueError(RsdatError):
+    """The job queue refused a request or does not answer. Exit code 5."""
+
+    exit_code = 5
+
+
+class SessionError(RsdatError):
+    """A session is not there, has ended, or cannot be reached. Exit code 6."""
+
+    exit_code = 6
+
+
+class EnvironmentMissing(RsdatError):
+    """The Python environment on a site is absent or differs from what is needed. Exit code 7."""
+
+    exit_code = 7
+
+
+class DataError(RsdatError):
+    """A catalog, an item, an asset or an output is wrong. Exit code 8."""
+
+    exit_code = 8

@@ -1,0 +1,134 @@
+"""What a job queue is: a pure adapter from requests to argv and from text to states.
+
+An adapter never runs anything; a :class:`~rsdat.host.base.Host` does. The same adapter therefore
+serves the laptop (over ssh), the login node and the inside of a job, and each parser is tested on
+recorded text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+
+class JobState(StrEnum):
+    """Where a job is in its life, the same words for every queue."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    ENDING = "ending"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+    UNKNOWN = "unknown"
+    """The queue did not answer. Not the same as gone."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the job will never run again."""
+        return self in (
+            JobState.COMPLETED,
+            JobState.FAILED,
+            JobState.CANCELLED,
+            JobState.TIMEOUT,
+        )
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one job asks for. ``memory`` in bytes; None leaves it to the queue."""
+
+    cores: int = 1
+    memory: int | None = None
+    walltime: timedelta | None = None
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    gres: str | None = None
+    constraint: str | None = None
+    directives: tuple[str, ...] = ()
+    """Further lines for the queue, as ``--exclusive`` or ``--mail-type=END``."""
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A job to be rendered: its name, its resources, and the program it runs."""
+
+    name: str
+    resources: Resources
+    command: tuple[str, ...]
+    """The program, as an argv; rendered with shell quoting."""
+    directory: str
+    """Working directory and the place of the log; absolute on the host."""
+    log: str
+    """Absolute path of the file that takes stdout and stderr."""
+    prologue: tuple[str, ...] = ()
+    """Shell lines of the site's admin that prepare the environment (``module load …``)."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables to export; never a secret."""
+    warn_before: timedelta | None = None
+    """Deliver USR1 to the program this long before the walltime ends."""
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """What the queue says of one job."""
+
+    id: str
+    state: JobState
+    name: str = ""
+    reason: str = ""
+    """The queue's own word (``Resources``, ``Priority``, …); see :meth:`JobQueue.explain`."""
+    nodes: str = ""
+    start: datetime | None = None
+    """When it started, or is expected to start."""
+    end: datetime | None = None
+    """When its walltime ends."""
+    cores: int | None = None
+    elapsed: timedelta | None = None
+
+
+class JobQueue(Protocol):
+    """An adapter for one kind of job queue. All methods are pure."""
+
+    name: str
+
+    def script(self, request: JobRequest) -> str:
+        """The job script, exactly as it is submitted."""
+
+    def submit(self, script: str) -> list[str]:
+        """Argv that submits the script at this path and prints the job's id."""
+
+    def parse_submit(self, stdout: str) -> str:
+        """The job's id. Raises :class:`~rsdat.errors.QueueError`."""
+
+    def try_submit(self, script: str) -> list[str] | None:
+        """Argv that asks whether the script would be accepted, and when it would start."""
+
+    def status(self, ids: Sequence[str]) -> list[str]:
+        """Argv that lists these jobs, all in one call."""
+
+    def status_by_name(self, prefix: str) -> list[str]:
+        """Argv that lists the user's own jobs (the caller keeps those named ``prefix…``)."""
+
+    def parse_status(self, stdout: str) -> dict[str, JobStatus]:
+        """Job id to status. A job that is absent is not listed: the queue has forgotten it."""
+
+    def cancel(self, ids: Sequence[str]) -> list[str]:
+        """Argv that cancels these jobs; jobs that are gone already are no error."""
+
+    def history(self, ids: Sequence[str]) -> list[str] | None:
+        """Argv that asks the accounting for jobs the queue has forgotten; None without one."""
+
+    def parse_history(self, stdout: str) -> dict[str, JobStatus]:
+        """As :meth:`parse_status`, from the accounting."""
+
+    def explain(self, reason: str) -> str:
+        """The queue's reason in plain words, with what the user can do about it if anything."""
+
+    def refusal(self, stderr: str) -> str | None:
+        """The cause of a refused submission in plain words; None when it is not known."""
