@@ -1,1 +1,1 @@
-
+"""STAC catalogs: open, search."""

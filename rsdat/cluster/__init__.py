@@ -1,1 +1,1 @@
-
+"""The Dask cluster of a session."""

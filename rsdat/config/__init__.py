@@ -1,1 +1,1 @@
-
+"""Sites: what an admin writes, checked."""

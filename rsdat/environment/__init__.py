@@ -1,1 +1,1 @@
-
+"""The Python environment of a site: made, checked, removed."""

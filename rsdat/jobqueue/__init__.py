@@ -1,1 +1,1 @@
-
+"""Job queues as pure adapters."""

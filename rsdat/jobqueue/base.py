@@ -56,16 +56,18 @@ class Resources:
 
 @dataclass(frozen=True)
 class JobRequest:
-    """A job to be rendered: its name, its resources, and the program it runs."""
+    """A job to be rendered: its name, its resources, and the program it runs.
+
+    A leading ``~/`` in a word of ``command`` or a value of ``environment`` stands for the user's
+    home where the job runs; the script expands it, because the laptop does not know that home.
+    """
 
     name: str
     resources: Resources
     command: tuple[str, ...]
     """The program, as an argv; rendered with shell quoting."""
-    directory: str
-    """Working directory and the place of the log; absolute on the host."""
     log: str
-    """Absolute path of the file that takes stdout and stderr."""
+    """File that takes stdout and stderr; relative to the directory of submission, or absolute."""
     prologue: tuple[str, ...] = ()
     """Shell lines of the site's admin that prepare the environment (``module load …``)."""
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -1,1 +1,1 @@
-
+"""Reading, masks, indices, composites and writers on grids."""

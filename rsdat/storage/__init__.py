@@ -1,1 +1,1 @@
-
+"""Filesystems and credentials."""
