@@ -9,10 +9,10 @@ whole truth about a session::
         job.sh         the head job's script, exactly as submitted
         job            the head job's id
         job.log        its output
+        node           where the head job runs, from its first moment
         token          JupyterLab's token                         (0600)
         tls/           ca.pem, cert.pem, key.pem of this session   (0600)
         dask/          Dask configuration that kernels and workers read (DASK_CONFIG)
-        runtime/       Jupyter's runtime directory
         workers/       worker jobs' logs
         ready.json     addresses; written when JupyterLab and Dask answer
         tcp-wanted     a laptop cannot reach the node by ssh: open one TCP address
@@ -65,6 +65,11 @@ class Layout:
         return self.directory / "job.log"
 
     @property
+    def node(self) -> PurePosixPath:
+        """Name of the node where the head job runs."""
+        return self.directory / "node"
+
+    @property
     def token(self) -> PurePosixPath:
         """JupyterLab's token."""
         return self.directory / "token"
@@ -88,11 +93,6 @@ class Layout:
     def dask(self) -> PurePosixPath:
         """Directory of Dask configuration files for kernels, terminals and workers."""
         return self.directory / "dask"
-
-    @property
-    def runtime(self) -> PurePosixPath:
-        """Jupyter's runtime directory."""
-        return self.directory / "runtime"
 
     @property
     def workers(self) -> PurePosixPath:

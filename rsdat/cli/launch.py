@@ -1,0 +1,230 @@
+"""``rsdat launch`` and ``rsdat connect``: from one line to a JupyterLab in the browser."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rsdat.cli.interrupts import as_interrupts, held
+from rsdat.cli.progress import Line, progress_line
+
+if TYPE_CHECKING:
+    from rsdat.config.models import Site
+    from rsdat.host.base import Host
+    from rsdat.session.connect import Lab
+    from rsdat.session.follow import Ready
+    from rsdat.session.model import Session
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")]
+
+
+def launch(
+    site: Annotated[
+        str, typer.Argument(metavar="[SITE | [USER@]HOST]", help="Where; this machine by default.")
+    ] = "local",
+    name: Annotated[str, typer.Option(help="What to call the session.")] = "lab",
+    walltime: Annotated[str | None, typer.Option(help="Of the head job, as 8h.")] = None,
+    cores: Annotated[int | None, typer.Option(help="Of the head job.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Of the head job, as 8GiB.")] = None,
+    partition: Annotated[str | None, typer.Option(help="Of head and worker jobs.")] = None,
+    account: Annotated[str | None, typer.Option(help="Of head and worker jobs.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Workers to begin with.")] = None,
+    no_browser: NoBrowser = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the job script; submit nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Start JupyterLab and a Dask cluster as a job, and open it here.
+
+    Without arguments the session runs on this machine. The job goes on when this command, the
+    laptop or the network stops: come back with `rsdat connect`.
+    """
+    from rsdat.cli.sites import overrides, site_for_launch
+    from rsdat.session.launch import plan
+
+    options = overrides(
+        walltime=walltime, cores=cores, memory=memory, partition=partition, account=account
+    )
+    began = time.monotonic()
+    with progress_line(silent=as_json) as line:
+        wanted, host = site_for_launch(site, options, line, contact=not dry_run)
+        if dry_run:
+            line.clear()
+            _print_plan(plan(wanted, name, workers=workers), as_json)
+            return
+        assert host is not None
+        times = {"ssh": time.monotonic() - began}
+        session = _submit(wanted, host, name, workers, line, times)
+        lab = _wait(session, host, line, times)
+    times["total"] = time.monotonic() - began
+    _announce(lab, no_browser=no_browser, as_json=as_json, times=times)
+
+
+def _print_plan(planned: Any, as_json: bool) -> None:
+    from rsdat.cli.output import print_json
+    from rsdat.session.remote import quoted
+
+    if as_json:
+        print_json(
+            {
+                "site": planned.site.name,
+                "script": planned.files["job.sh"],
+                "submit": list(planned.submit),
+            }
+        )
+        return
+    print(planned.files["job.sh"], end="")
+    print(f"# would be submitted on {planned.site.name} by: {quoted(planned.submit)}")
+
+
+def _submit(
+    site: Site, host: Host, name: str, workers: int | None, line: Line, times: dict[str, float]
+) -> Session:
+    from rsdat.session import memory
+    from rsdat.session.follow import Progress
+    from rsdat.session.launch import plan, submit
+
+    known = site.connection.route
+    route = known if known != "auto" else memory.route_of(site.name)
+    planned = plan(site, name, workers=workers, tcp=route == "tcp")
+    line(Progress(f"submitting session {planned.id} to {site.name}"))
+    began = time.monotonic()
+    with held():
+        session = submit(planned, host)
+        memory.remember_session(session.id, site.name)
+    times["submit"] = time.monotonic() - began
+    return session
+
+
+def _wait(session: Session, host: Host, line: Line, times: dict[str, float]) -> Lab:
+    """Wait for readiness and open the tunnel; an interrupt detaches, the job goes on."""
+    from rsdat.session.connect import open_lab
+    from rsdat.session.follow import follow
+
+    reachable: list[bool] = []
+    began = time.monotonic()
+
+    def probe(node: str) -> None:
+        # The route is found out while JupyterLab starts, so that it costs no time of its own.
+        from rsdat.session import memory
+
+        wanted = session.site.connection.route
+        route = memory.route_of(session.site.name)
+        if session.site.queue != "local" and wanted == "auto" and route != "tcp":
+            reachable.append(host.reaches(node))
+            if not reachable[-1]:
+                host.put(b"", f"{session.directory}/tcp-wanted")
+
+    try:
+        with as_interrupts():
+            ready = follow(session, host, line, probe, interactive=sys.stdin.isatty())
+            times["ready"] = time.monotonic() - began
+            times.update(_head_times(ready))
+            began = time.monotonic()
+            lab = open_lab(
+                session, ready, host, line, reachable=reachable[0] if reachable else None
+            )
+            times["tunnel"] = time.monotonic() - began
+            return lab
+    except KeyboardInterrupt:
+        line.clear()
+        print(
+            f"\nDetached; session {session.id} (job {session.job}) goes on.\n"
+            f"  rsdat connect {session.id}   comes back to it\n"
+            f"  rsdat stop {session.id}      ends it",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
+
+
+def _head_times(ready: Ready) -> dict[str, float]:
+    """How long the head took, by its own clock."""
+    times = ready.data.get("times", {})
+    if not {"head", "lab", "dask"} <= times.keys():
+        return {}
+    return {"lab": times["lab"] - times["head"], "dask": times["dask"] - times["lab"]}
+
+
+def connect(
+    session: Annotated[
+        str | None, typer.Argument(metavar="[SESSION]", help="Id, name, SITE or SITE/ID.")
+    ] = None,
+    no_browser: NoBrowser = False,
+    as_json: Json = False,
+) -> None:
+    """Come back to a session: the same URL, from any laptop, after any break."""
+    from rsdat.session import memory
+    from rsdat.session.find import find
+    from rsdat.session.follow import Ready
+    from rsdat.session.model import State
+
+    began = time.monotonic()
+    times: dict[str, float] = {}
+    with progress_line(silent=as_json) as line:
+        found = find(session, ended=True, interactive=sys.stdin.isatty())
+        overview, host = found.overview, found.host
+        memory.remember_session(overview.session.id, overview.session.site.name)
+        _refuse_ended(overview)
+        times["find"] = time.monotonic() - began
+        if overview.state is State.READY and overview.record.ready:
+            from rsdat.session.connect import open_lab
+
+            step = time.monotonic()
+            lab = open_lab(overview.session, Ready.from_json(overview.record.ready), host, line)
+            times["tunnel"] = time.monotonic() - step
+        else:
+            lab = _wait(overview.session, host, line, times)
+    times["total"] = time.monotonic() - began
+    _announce(lab, no_browser=no_browser, as_json=as_json, times=times)
+
+
+def _refuse_ended(overview: Any) -> None:
+    from rsdat.errors import QueueError, SessionError
+    from rsdat.session.model import State
+
+    session = overview.session
+    if overview.state is State.ENDED:
+        raise SessionError(
+            f"session {session.id} has ended: {overview.why}",
+            hint=f"rsdat launch {session.site.name}   (its log: rsdat logs {session.id})",
+        )
+    if overview.state is State.UNKNOWN and not overview.record.ready:
+        raise QueueError(
+            f"the job queue of {session.site.name} does not answer, so the state of session "
+            f"{session.id} is unknown",
+            hint="Nothing is lost; try again in a while.",
+        )
+
+
+def _announce(
+    lab: Lab, *, no_browser: bool, as_json: bool, times: dict[str, float] | None = None
+) -> None:
+    from rsdat.cli.output import print_json
+
+    session = lab.session
+    if as_json:
+        print_json(
+            {
+                "session": session.id,
+                "site": session.site.name,
+                "job": session.job,
+                "directory": session.directory,
+                "url": lab.url,
+                "port": lab.port,
+                "seconds": {key: round(value, 3) for key, value in (times or {}).items()},
+            }
+        )
+    else:
+        print(f"Session {session.id} is ready on {session.site.name} (job {session.job}).")
+        print(f"\n    {lab.url}\n")
+        print(f"  rsdat scale 4 {session.id}   four workers     rsdat status {session.id}")
+        print(f"  rsdat stop {session.id}      ends it          rsdat connect {session.id}")
+    if not no_browser and not as_json:
+        from rsdat.session.browser import open_browser
+
+        open_browser(lab)

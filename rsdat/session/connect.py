@@ -1,0 +1,237 @@
+"""Connecting: from a running session to a URL on this laptop that JupyterLab answers on."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rsdat.errors import HostError, SessionError
+from rsdat.host.base import Host, SocketTarget, Target, TcpTarget
+from rsdat.session import memory, remote
+from rsdat.session.follow import Progress, Ready
+from rsdat.session.identity import preferred_port
+from rsdat.session.model import Session
+from rsdat.session.tunnel import TunnelSpec, find_tunnel, start_tunnel, stop_tunnel
+
+
+@dataclass(frozen=True, repr=False)
+class Secret:
+    """A value that does not print itself."""
+
+    value: str
+
+    def reveal(self) -> str:
+        """The value itself."""
+        return self.value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A session's JupyterLab as this laptop reaches it."""
+
+    session: Session
+    host: str
+    port: int
+    base_url: str
+    token: Secret
+
+    @property
+    def base(self) -> str:
+        """The server's root, without the token."""
+        return f"http://{self.host}:{self.port}{self.base_url}"
+
+    @property
+    def url(self) -> str:
+        """The address to open, token included."""
+        return f"{self.base}lab?token={self.token.reveal()}"
+
+
+def read_token(session: Session, host: Host) -> Secret:
+    """Fetch JupyterLab's token from the session directory."""
+    try:
+        return Secret(host.get(f"{session.directory}/token").decode().strip())
+    except FileNotFoundError:
+        raise SessionError(
+            f"session {session.id} has no token: {session.directory} was deleted, or it never "
+            "became ready",
+            hint=f"rsdat status {session.id}",
+        ) from None
+
+
+def open_lab(
+    session: Session,
+    ready: Ready,
+    host: Host,
+    report: Callable[[Progress], None] = lambda progress: None,
+    *,
+    reachable: bool | None = None,
+) -> Lab:
+    """Make sure that a tunnel stands and that JupyterLab answers through it with its token.
+
+    Parameters
+    ----------
+    reachable
+        Whether ssh to the node is known to work; None asks when it is needed.
+
+    Raises
+    ------
+    SessionError
+        JupyterLab does not answer, or refuses the session's token.
+    HostError
+        No tunnel can be opened by either route.
+    """
+    token = read_token(session, host)
+    if session.site.queue == "local" and ready.tcp:
+        lab = Lab(session, *ready.tcp, ready.base_url, token)
+        expect_answer(lab)
+        return lab
+    existing = find_tunnel(session.id)
+    if existing is not None:
+        lab = Lab(session, "127.0.0.1", existing.local_port, ready.base_url, token)
+        if _asks(lab, timeout=3) == 200:
+            return lab
+        # It stands but leads nowhere (another network, another route): anew, on the port that
+        # open browser tabs know.
+        stop_tunnel(session.id)
+    port = free_port(existing.local_port if existing else preferred_port(session.id))
+    lab = Lab(session, "127.0.0.1", port, ready.base_url, token)
+    failure: Exception | None = None
+    for target, route in _routes(session, ready, host, reachable):
+        if failure is not None:
+            report(Progress(f"{failure}; trying TCP through the login host"))
+        try:
+            start_tunnel(_spec(session, port, target))
+            expect_answer(lab)
+        except (HostError, SessionError) as error:
+            stop_tunnel(session.id)
+            failure = error
+            continue
+        memory.remember_route(session.site.name, route)
+        return lab
+    raise failure or SessionError(
+        f"no route to session {session.id} on {ready.node}: ssh to the node is refused and the "
+        f"site allows no other",
+        hint=f"Set connection.route to auto for site {session.site.name}.",
+    )
+
+
+def _routes(
+    session: Session, ready: Ready, host: Host, reachable: bool | None
+) -> Iterator[tuple[Target, str]]:
+    """The routes to try, in order; TCP is opened only once the unix socket is out of reach."""
+    allowed = session.site.connection.route
+    refused = reachable is False or (
+        reachable is None and memory.route_of(session.site.name) == "tcp"
+    )
+    if (
+        ready.socket
+        and allowed != "tcp"
+        and not refused
+        and (reachable or host.reaches(ready.node))
+    ):
+        yield SocketTarget(ready.node, ready.socket), "socket"
+    if allowed != "socket":
+        yield TcpTarget(*(ready.tcp or ask_for_tcp(session, host))), "tcp"
+
+
+def ask_for_tcp(session: Session, host: Host) -> tuple[str, int]:
+    """Ask the head to listen on one internal TCP address, and wait for that address."""
+    host.put(b"", f"{session.directory}/tcp-wanted")
+    argv = remote.call("watch", session.directory, "true")
+    for event in remote.parse_events(host.stream(argv)):
+        if event.kind == "ready":
+            tcp = Ready.from_json(event.data).tcp
+            if tcp is not None:
+                return tcp
+        elif event.kind in ("end", "missing"):
+            break
+    raise SessionError(
+        f"session {session.id} ended before it opened a TCP address",
+        hint=f"rsdat logs {session.id}",
+    )
+
+
+def _spec(session: Session, port: int, target: Target) -> TunnelSpec:
+    return TunnelSpec(
+        session=session.id,
+        site=session.site.name,
+        connection=session.site.connection,
+        directory=session.directory,
+        local_port=port,
+        target=target,
+    )
+
+
+def free_port(preferred: int) -> int:
+    """The preferred local port where it is free, else the next free one."""
+    for port in range(preferred, preferred + 100):
+        with socket.socket() as probe:
+            # A port that was just closed (a restarted tunnel) counts as free, as for ssh itself.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise SessionError(
+        f"the local ports {preferred} to {preferred + 99} are all taken",
+        hint="Close some tunnels: `rsdat ls` shows the sessions.",
+    )
+
+
+def _asks(lab: Lab, timeout: float) -> int | str:
+    """The HTTP status of an authenticated question, or why there was none."""
+    connection = http.client.HTTPConnection(lab.host, lab.port, timeout=timeout)
+    try:
+        headers = {"Authorization": f"token {lab.token.reveal()}"}
+        connection.request("GET", f"{lab.base_url}api/status", headers=headers)
+        response = connection.getresponse()
+        response.read()
+        return response.status
+    except (OSError, http.client.HTTPException) as error:
+        return str(error) or type(error).__name__
+    finally:
+        connection.close()
+
+
+def expect_answer(lab: Lab, timeout: float = 15) -> None:
+    """Ask JupyterLab something that needs the token.
+
+    Raises
+    ------
+    SessionError
+        Nothing answers, or it is not this session's server.
+    """
+    answer = _asks(lab, timeout)
+    if answer == 200:
+        return
+    if answer in (401, 403):
+        raise SessionError(
+            f"{lab.base} refuses the token of session {lab.session.id}: another server has the port",
+            hint=f"rsdat connect {lab.session.id}",
+        )
+    raise SessionError(
+        f"JupyterLab of session {lab.session.id} does not answer at {lab.base}: {answer}",
+        hint=f"rsdat logs {lab.session.id}",
+    )
+
+
+def ask_json(lab: Lab, path: str, timeout: float = 10) -> dict[str, object] | None:
+    """Ask the session's server for a JSON document; None when it has no answer."""
+    connection = http.client.HTTPConnection(lab.host, lab.port, timeout=timeout)
+    try:
+        headers = {"Authorization": f"token {lab.token.reveal()}"}
+        connection.request("GET", f"{lab.base_url}{path}", headers=headers)
+        response = connection.getresponse()
+        value = json.loads(response.read()) if response.status == 200 else None
+        return value if isinstance(value, dict) else None
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()

@@ -1,0 +1,271 @@
+"""The head job's program: credentials, JupyterLab with its Dask cluster, and an orderly end.
+
+Run as ``python -m rsdat.session.head`` in the session directory. JupyterLab runs inside this
+process: the Dask scheduler lives there anyway (the lab extension starts it), one Python start is
+saved, and further listening sockets can be added to the running server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rsdat.cluster.layout import Layout
+from rsdat.config.models import Site
+from rsdat.session.files import write_atomically
+from rsdat.session.identity import preferred_port
+
+_TCP_POLL = 0.2  # s; a stat of one file, until a laptop has asked for TCP
+
+
+def prepare(layout: Layout, site: Site) -> dict[str, str]:
+    """Write the session's credentials and configuration; returns the variables to export."""
+    from rsdat.cluster.configuration import write_dask_config
+    from rsdat.cluster.security import make_credentials
+
+    write_atomically(Path(layout.token), secrets.token_urlsafe(32))
+    make_credentials(layout)
+    Path(layout.workers).mkdir(mode=0o700, exist_ok=True)
+    return write_dask_config(layout, site)
+
+
+def lab_arguments(site: Site, *, socket_path: str | None, port: int, root: bool) -> list[str]:
+    """JupyterLab's arguments (seen by this process only, and free of secrets).
+
+    Parameters
+    ----------
+    socket_path
+        Listen on this unix socket; None listens on ``127.0.0.1:port``, or the next free port.
+    root
+        Whether the user is root, whom Jupyter refuses unless told.
+    """
+    arguments = [
+        "--ServerApp.open_browser=False",
+        "--ServerApp.jpserver_extensions=rsdat.cluster.extension=True",
+        # Kernels talk over unix sockets: TCP ports on loopback are open to everyone on the node.
+        "--KernelManager.transport=ipc",
+        # Compute nodes reach no internet: do not let the page wait for it.
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
+        f"--ServerApp.root_dir={Path(os.path.expandvars(site.jupyter.root_directory)).expanduser()}",
+    ]
+    if socket_path:
+        arguments += [f"--ServerApp.sock={socket_path}", "--ServerApp.sock_mode=0600"]
+    else:
+        arguments += [
+            "--ServerApp.ip=127.0.0.1",
+            f"--ServerApp.port={port}",
+            "--ServerApp.port_retries=50",
+        ]
+    if root:
+        arguments.append("--allow-root")
+    return [*arguments, *site.jupyter.arguments]
+
+
+def internal_address(interface: str | None) -> str:
+    """The node's one address inside the cluster, which the login host reaches.
+
+    Parameters
+    ----------
+    interface
+        A network interface's name (``ib0``) or an address prefix (``10.0.``); None takes the
+        address that the node's own name resolves to.
+    """
+    import psutil
+
+    addresses = {
+        name: [a.address for a in found if a.family == socket.AF_INET]
+        for name, found in psutil.net_if_addrs().items()
+    }
+    if interface:
+        for name, found in addresses.items():
+            for address in found:
+                if name == interface or address.startswith(interface):
+                    return address
+        raise OSError(f"no network interface {interface!r} on {socket.gethostname()}")
+    try:
+        named = socket.gethostbyname(socket.gethostname())
+        if not named.startswith("127."):
+            return named
+    except OSError:
+        pass
+    # Debian maps the host's own name to loopback: take the first address that is not.
+    outside = [a for found in addresses.values() for a in found if not a.startswith("127.")]
+    if not outside:
+        raise OSError(f"{socket.gethostname()} has no network address")
+    return outside[0]
+
+
+class Lifecycle:
+    """What the head does while JupyterLab runs: announce, open TCP on demand, end in order."""
+
+    def __init__(self, layout: Layout, site: Site, server: Any, ready: dict[str, Any]) -> None:
+        self.layout = layout
+        self.site = site
+        self.server = server
+        self.ready = ready
+        self.ending: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Announce the session when Dask accepts a client, then watch for a wish for TCP."""
+        try:
+            loop = asyncio.get_running_loop()
+            # Slurm's warning before the walltime ends, and its (or `rsdat stop`'s) TERM.
+            loop.add_signal_handler(signal.SIGUSR1, self.finish, "walltime")
+            loop.add_signal_handler(signal.SIGTERM, self.finish, "stopped")
+            self.ready["times"]["lab"] = time.time()
+            await self._cluster_ready()
+            self.ready["times"]["dask"] = time.time()
+            if Path(self.layout.tcp_wanted).exists():
+                self._open_tcp()
+            self._announce()
+            print("rsdat: the session is ready", flush=True)
+            while self.ready["socket"] and not self.ready["tcp"]:
+                await asyncio.sleep(_TCP_POLL)
+                if Path(self.layout.tcp_wanted).exists():
+                    self._open_tcp()
+                    self._announce()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            # A session without Dask is not what was asked for: end, and say why in the log.
+            import traceback
+
+            traceback.print_exc()
+            write_end(self.layout, "failed", f"{type(error).__name__}: {error}")
+            self.server.stop()
+
+    async def _cluster_ready(self) -> None:
+        from dask_labextension.manager import manager
+
+        from rsdat.cluster import cluster_accepts_client
+
+        await manager
+        self.ready["scheduler"] = await cluster_accepts_client(self.layout)
+        workers = json.loads(Path(self.layout.request).read_text()).get("workers")
+        if workers is not None:
+            from rsdat.cluster.extension import session_cluster
+
+            answer = session_cluster().scale(workers)
+            if asyncio.iscoroutine(answer):
+                await answer
+
+    def _open_tcp(self) -> None:
+        from tornado.netutil import bind_sockets
+
+        address = internal_address(self.site.connection.interface)
+        sockets = bind_sockets(0, address)
+        self.server.http_server.add_sockets(sockets)
+        self.ready["tcp"] = {"host": address, "port": sockets[0].getsockname()[1]}
+
+    def _announce(self) -> None:
+        write_atomically(Path(self.layout.ready), json.dumps(self.ready, indent=2))
+
+    def finish(self, reason: str) -> None:
+        """Begin the orderly end; a second signal changes nothing."""
+        if self.ending is None:
+            self.ending = asyncio.ensure_future(self._finish(reason))
+
+    async def _finish(self, reason: str) -> None:
+        words = {
+            "walltime": "the walltime ends soon: worker jobs are cancelled and JupyterLab stops now",
+            "stopped": "stopped on request",
+        }
+        print(f"rsdat: {words[reason]}", flush=True)
+        write_end(self.layout, reason, words[reason])
+        from rsdat.cluster.extension import drain
+
+        try:
+            await asyncio.wait_for(drain(reason), 20)
+        except Exception as error:
+            # The queue's jobs are cancelled by name below in any case.
+            print(f"rsdat: the Dask cluster did not close in order: {error}", flush=True)
+        self.server.stop()
+
+
+def write_end(layout: Layout, reason: str, message: str) -> None:
+    """Say once why the session ended; the first reason stays."""
+    if not Path(layout.end).exists():
+        body = {"reason": reason, "message": message, "time": time.time()}
+        write_atomically(Path(layout.end), json.dumps(body))
+
+
+def cancel_workers(layout: Layout, site: Site, environ: Mapping[str, str] = os.environ) -> None:
+    """Cancel whatever worker jobs of this session the queue still knows."""
+    from rsdat.errors import RsdatError
+    from rsdat.host import open_host
+    from rsdat.jobqueue import queue_named
+
+    queue, host = queue_named(site.queue), open_host(None)
+    try:
+        answer = host.run(queue.status_by_name(f"rsdat-{layout.id}-"), timeout=30)
+        jobs = queue.parse_status(answer.stdout).values()
+        left = [job.id for job in jobs if job.name.startswith(f"rsdat-{layout.id}-")]
+        left = [job for job in left if job != environ.get("SLURM_JOB_ID")]
+        if left:
+            host.run(queue.cancel(left), timeout=30)
+    except (RsdatError, TimeoutError) as error:
+        print(f"rsdat: worker jobs may be left: {error}", flush=True)
+
+
+def main() -> None:
+    """Run the session that lies in the current directory until it ends."""
+    started = time.time()
+    layout = Layout(_here())
+    write_atomically(Path(layout.node), socket.gethostname())
+    site = Site.model_validate_json(Path(layout.site).read_text())
+    # Sockets need a short path on a disk of this node: shared file systems refuse them.
+    private = tempfile.mkdtemp(prefix="rsdat-", dir="/tmp")
+    try:
+        os.environ.update(prepare(layout, site))
+        os.environ["JUPYTER_TOKEN_FILE"] = str(layout.token)
+        os.environ["JUPYTER_RUNTIME_DIR"] = f"{private}/runtime"
+        socket_path = None if site.queue == "local" else f"{private}/lab.sock"
+        _serve(layout, site, socket_path, started)
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+        write_end(layout, "closed", "JupyterLab was shut down")
+        cancel_workers(layout, site)
+
+
+def _serve(layout: Layout, site: Site, socket_path: str | None, started: float) -> None:
+    from jupyterlab.labapp import LabApp
+
+    port = preferred_port(layout.id)
+    arguments = lab_arguments(site, socket_path=socket_path, port=port, root=os.geteuid() == 0)
+    server = LabApp.initialize_server(argv=arguments)
+    ready = {
+        "node": socket.gethostname(),
+        "socket": socket_path,
+        "tcp": None if socket_path else {"host": "127.0.0.1", "port": server.port},
+        "base_url": server.base_url,
+        "pid": os.getpid(),
+        "times": {"head": started, "prepared": time.time()},
+    }
+    lifecycle = Lifecycle(layout, site, server, ready)
+    server.io_loop.add_callback(lifecycle.run)
+    server.start()
+
+
+def _here() -> Any:
+    from pathlib import PurePosixPath
+
+    # The logical path, not getcwd(): automounters and symlinked homes resolve to names that other
+    # nodes may not know.
+    return PurePosixPath(os.environ.get("PWD") or os.getcwd())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

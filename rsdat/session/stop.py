@@ -1,0 +1,80 @@
+"""Stopping: cancel a session's head and worker jobs, and see that they are gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rsdat.errors import QueueError
+from rsdat.host.base import Host
+from rsdat.jobqueue import queue_named
+from rsdat.jobqueue.base import JobState
+from rsdat.session.follow import Progress
+from rsdat.session.identity import job_name
+from rsdat.session.model import Session
+from rsdat.session.tunnel import stop_tunnel
+
+
+def jobs_of(session: Session, host: Host) -> list[str]:
+    """Ids of the session's jobs that the queue still knows as not over: head and workers.
+
+    Raises
+    ------
+    QueueError
+        The queue does not answer.
+    """
+    queue = queue_named(session.site.queue)
+    name = job_name(session.id)
+    answer = host.run(queue.status_by_name(name), check=False)
+    if answer.returncode:
+        raise QueueError(
+            f"the job queue of {session.site.name} does not answer: {answer.stderr.strip()}",
+            hint=f"Nothing is lost; run `rsdat stop {session.id}` again in a while.",
+        )
+    return [
+        job.id
+        for job in queue.parse_status(answer.stdout).values()
+        if not job.state.over
+        and job.state is not JobState.UNKNOWN
+        and (job.name == name or job.name.startswith(f"{name}-") or job.id == session.job)
+    ]
+
+
+def stop(
+    session: Session, host: Host, report: Callable[[Progress], None], *, patience: float = 120
+) -> list[str]:
+    """Cancel all jobs of a session and wait until the queue no longer runs any of them.
+
+    Returns
+    -------
+    list of str
+        The ids of the jobs that were cancelled.
+
+    Raises
+    ------
+    QueueError
+        Jobs are still there after ``patience`` seconds, or the queue does not answer.
+    """
+    queue = queue_named(session.site.queue)
+    cancelled: list[str] = []
+    deadline = time.monotonic() + patience
+    pause = 0.2
+    left = jobs_of(session, host)
+    while left:
+        fresh = [job for job in left if job not in cancelled]
+        if fresh:
+            # Workers that the head submits in its last moments turn up in a later round.
+            host.run(queue.cancel(fresh))
+            cancelled += fresh
+        if time.monotonic() > deadline:
+            raise QueueError(
+                f"jobs {', '.join(left)} of session {session.id} are still there after "
+                f"{patience:.0f} s",
+                hint=f"rsdat stop {session.id}",
+            )
+        report(Progress(f"waiting for {len(left)} jobs of {session.id} to end"))
+        time.sleep(pause)
+        pause = min(5.0, pause * 1.5)
+        left = jobs_of(session, host)
+    stop_tunnel(session.id)
+    return cancelled
