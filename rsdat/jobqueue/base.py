@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from rsdat.host.base import Completed
+
 
 class JobState(StrEnum):
     """Where a job is in its life, the same words for every queue."""
@@ -92,6 +94,8 @@ class JobStatus:
     """When its walltime ends."""
     cores: int | None = None
     elapsed: timedelta | None = None
+    exit_code: int | None = None
+    """Exit status of the job, where the queue tells it (128 + signal, as a shell has it)."""
 
 
 class JobQueue(Protocol):
@@ -111,6 +115,9 @@ class JobQueue(Protocol):
     def try_submit(self, script: str) -> list[str] | None:
         """Argv that asks whether the script would be accepted, and when it would start."""
 
+    def parse_try(self, stderr: str) -> datetime | None:
+        """When an accepted script would start, from what :meth:`try_submit` prints to stderr."""
+
     def status(self, ids: Sequence[str]) -> list[str]:
         """Argv that lists these jobs, all in one call."""
 
@@ -119,6 +126,9 @@ class JobQueue(Protocol):
 
     def parse_status(self, stdout: str) -> dict[str, JobStatus]:
         """Job id to status. A job that is absent is not listed: the queue has forgotten it."""
+
+    def answered(self, completed: Completed) -> bool:
+        """Whether the queue answered a :meth:`status` or :meth:`history` call at all."""
 
     def cancel(self, ids: Sequence[str]) -> list[str]:
         """Argv that cancels these jobs; jobs that are gone already are no error."""

@@ -1,0 +1,119 @@
+# Jobs on a machine without a job queue: submit SCRIPT | status [ID...] | cancel GRACE ID...
+#
+# Each job has a record, named by its id, in a directory of this machine (a home may be shared by
+# many): three lines with its process, the submission and its name; ID.exit and ID.cancel say how
+# it ended. POSIX sh, with setsid where there is one and perl where there is none (macOS).
+set -u
+umask 077
+jobs=${XDG_STATE_HOME:-$HOME/.local/state}/rsdat/jobs/$(uname -n)
+
+# When a process was born: with its number, the one thing that tells it from a later one.
+# Nothing for a process that has ended and only waits to be collected.
+born() {
+    if [ -r /proc/self/stat ]; then
+        # The program's name is in parentheses and may itself hold spaces and parentheses.
+        stat=$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) || return 0
+        # shellcheck disable=SC2086
+        set -- $stat
+        case ${1-Z} in [ZX]) ;; *) echo "${20}" ;; esac
+    else
+        case $(ps -o stat= -p "$1") in
+        '' | Z*) ;;
+        *) ps -o lstart= -p "$1" | tr -cs 'A-Za-z0-9\n' '_' ;;
+        esac
+    fi
+}
+
+detached() {
+    if command -v setsid >/dev/null; then
+        exec setsid "$@"
+    fi
+    exec perl -e 'use POSIX; POSIX::setsid(); exec @ARGV; exit 127' "$@"
+}
+
+# Reads the record of $1 into pid, birth, submitted, cores, name.
+known() {
+    case $1 in '' | *[!0-9.]*) return 1 ;; esac
+    { read -r pid birth && read -r submitted cores && IFS= read -r name; } 2>/dev/null <"$jobs/$1"
+}
+
+alive() {
+    [ -n "$birth" ] && [ "$(born "$pid")" = "$birth" ]
+}
+
+submit() {
+    mkdir -p "$jobs" || exit 1
+    find "$jobs" -name '*.exit' -mtime +30 | while IFS= read -r old; do
+        rm -f "${old%.exit}" "${old%.exit}.cancel" "$old"
+    done
+    [ -r "$1" ] || { echo "cannot read the job script $1" >&2; exit 1; }
+    name=$(sed -n '2s/^# name: //p' "$1")
+    cores=$(sed -n '3s/^# cores: //p' "$1")
+    submitted=$(date +%s)
+    id=$submitted.$$
+    export RSDAT_JOB_RECORD="$jobs/$id"
+    detached sh "$1" </dev/null >/dev/null 2>&1 &
+    pid=$!
+    printf '%s %s\n%s %s\n%s\n' "$pid" "$(born "$pid")" "$submitted" "$cores" "$name" \
+        >"$jobs/$id.part" && mv "$jobs/$id.part" "$jobs/$id" || {
+        kill "$pid"
+        exit 1
+    }
+    echo "$id"
+}
+
+status() {
+    if [ $# -eq 0 ]; then
+        for file in "$jobs"/*; do
+            id=${file##*/}
+            case $id in *[!0-9.]*) ;; *) set -- "$@" "$id" ;; esac
+        done
+    fi
+    for id; do
+        known "$id" || continue
+        code=
+        ended=$(date +%s)
+        if alive; then
+            state=RUNNING
+        else
+            state=LOST
+        fi
+        if [ -r "$jobs/$id.exit" ]; then
+            state=EXITED
+            read -r code ended <"$jobs/$id.exit"
+        fi
+        if [ -e "$jobs/$id.cancel" ]; then
+            [ "$state" = RUNNING ] && state=ENDING || state=CANCELLED
+        fi
+        printf '%s|%s|%s|%s|%s|%s|%s\n' \
+            "$id" "$state" "$submitted" "$ended" "$code" "$cores" "$name"
+    done
+}
+
+cancel() {
+    tenths=$(($1 * 10))
+    shift
+    groups=
+    for id; do
+        known "$id" && alive || continue
+        : >"$jobs/$id.cancel"
+        kill -s TERM "$pid" 2>/dev/null
+        groups="$groups $pid"
+    done
+    while [ "$tenths" -gt 0 ]; do
+        left=
+        for pid in $groups; do
+            kill -s 0 -- "-$pid" 2>/dev/null && left="$left $pid"
+        done
+        groups=$left
+        [ -n "$groups" ] || return 0
+        sleep 0.1
+        tenths=$((tenths - 1))
+    done
+    for pid in $groups; do
+        kill -s KILL -- "-$pid" 2>/dev/null
+    done
+    return 0
+}
+
+"$@"
