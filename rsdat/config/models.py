@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from rsdat.config.possible import Impossible, contradictions
 from rsdat.config.units import Memory, Walltime
 
 
@@ -15,37 +17,97 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _count(value: Any) -> Any:
+    # pydantic takes true for 1.
+    if isinstance(value, bool):
+        raise ValueError(f"expected a whole number, got {str(value).lower()}")
+    return value
+
+
+def _word(value: str) -> str:
+    if not value or re.search(r"[\s\"'`$;\\]", value):
+        raise ValueError(f"expected one word as the queue knows it, got {value!r}")
+    return value
+
+
+def _name(value: str) -> str:
+    # A name that begins with "-" would be an option to ssh.
+    if not re.fullmatch(r"[^\s\-@'\"`$;\\][^\s@'\"`$;\\]*", value):
+        raise ValueError(f"expected one name as ssh knows it, without user@, got {value!r}")
+    return value
+
+
+def _line(value: str) -> str:
+    if "\n" in value or "\r" in value or "\0" in value:
+        raise ValueError("expected one line")
+    return value
+
+
+def _directive(value: str) -> str:
+    if value.lstrip().startswith("#"):
+        raise ValueError(f"write the option alone, without #SBATCH, got {value!r}")
+    if not value.startswith("-"):
+        raise ValueError(f"expected an option such as --exclusive, got {value!r}")
+    return _line(value)
+
+
+def _directory(value: str) -> str:
+    if not value.startswith(("/", "~/")):
+        raise ValueError(f"expected a path that begins with / or ~/, got {value!r}")
+    return _line(value)
+
+
+def _argument(value: str) -> str:
+    if re.match(r"--\w+\.\w*(token|password)\w*", value):
+        raise ValueError("a secret does not belong in a site file; every session makes its own")
+    return _line(value)
+
+
+def _pool_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", value):
+        raise ValueError(
+            f"expected a name of small letters, digits, - and _ (at most 32), got {value!r}"
+        )
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_count)]
+Word = Annotated[str, AfterValidator(_word)]
+Name = Annotated[str, AfterValidator(_name)]
+Line = Annotated[str, AfterValidator(_line)]
+
+
 class Connection(Model):
     """How the site is reached from a laptop."""
 
-    host: str | None = Field(None, description="ssh host or alias; absent: this machine")
-    user: str | None = Field(None, description="user there, where ssh's own configuration has none")
-    ssh_config: str | None = Field(
+    host: Name | None = Field(None, description="ssh host or alias; absent: this machine")
+    user: Name | None = Field(None, description="user there, where ssh's own configuration has none")
+    ssh_config: Line | None = Field(
         None, description="file given to ssh -F instead of ~/.ssh/config"
     )
     route: Literal["auto", "socket", "tcp"] = Field(
         "auto",
-        description="how JupyterLab on a compute node is reached: a unix socket by ssh to the node, "
-        "or one internal TCP address through the login host; auto probes once and remembers",
+        description="how JupyterLab on a compute node is reached: a unix socket by ssh to the "
+        "node, or one internal TCP address through the login host; auto probes and remembers",
     )
-    interface: str | None = Field(
+    interface: Word | None = Field(
         None,
-        description="network interface (name or address prefix) of the compute nodes that workers use",
+        description="network interface (name or address prefix) of the compute nodes, for workers",
     )
 
 
 class Job(Model):
     """What a job asks the queue for."""
 
-    cores: Annotated[int, Field(ge=1)] = 1
+    cores: Annotated[Count, Field(ge=1)] = 1
     memory: Memory | None = Field(None, description="memory of the whole job, as 8GiB")
     walltime: Walltime | None = Field(None, description="as 10h, 90m, 1-12:00:00")
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    gres: str | None = None
-    constraint: str | None = None
-    directives: tuple[str, ...] = Field(
+    partition: Word | None = Field(None, description="the queue's partition; absent: its default")
+    account: Word | None = Field(None, description="account the job is charged to")
+    qos: Word | None = Field(None, description="quality of service")
+    gres: Word | None = Field(None, description="generic resources, as gpu:1")
+    constraint: Word | None = Field(None, description="features the nodes must have")
+    directives: tuple[Annotated[str, AfterValidator(_directive)], ...] = Field(
         (), description="further lines for the queue, as --exclusive (without #SBATCH)"
     )
 
@@ -61,50 +123,37 @@ class Head(Job):
 class Pool(Job):
     """One kind of worker job."""
 
-    processes: Annotated[int, Field(ge=1)] = Field(1, description="Dask workers in one job")
+    processes: Annotated[Count, Field(ge=1)] = Field(1, description="Dask workers in one job")
     worker_memory: Memory | None = Field(
         None, description="memory of one Dask worker; absent: memory / processes"
     )
-    local_directory: str | None = Field(
+    local_directory: Line | None = Field(
         None, description="fast disk of the node for spilling, as $TMPDIR or /scratch/$USER"
     )
-
-    @model_validator(mode="after")
-    def _fits(self) -> Pool:
-        if self.processes > self.cores:
-            raise ValueError(
-                f"processes: {self.processes} Dask workers do not fit on {self.cores} cores"
-            )
-        if self.worker_memory and self.memory and self.worker_memory * self.processes > self.memory:
-            raise ValueError(
-                f"worker_memory: {self.processes} × {self.worker_memory} bytes is more than the "
-                f"pool's memory of {self.memory} bytes"
-            )
-        return self
 
 
 class Container(Model):
     """An image to run the head and the workers in."""
 
-    image: str
+    image: Line = Field(description="path of the image, or its address as docker://…")
     runtime: Literal["apptainer", "singularity"] = "apptainer"
-    binds: tuple[str, ...] = ()
-    arguments: tuple[str, ...] = ()
+    binds: tuple[Line, ...] = Field((), description="as /data or /data:/mnt:ro")
+    arguments: tuple[Line, ...] = Field((), description="further arguments of `exec`, as --nv")
 
 
 class Environment(Model):
     """The Python that the session's jobs run."""
 
-    prologue: tuple[str, ...] = Field(
+    prologue: tuple[Line, ...] = Field(
         (), description="shell lines before Python, as 'module load 2024'"
     )
     manager: Literal["venv", "conda", "mamba", "pixi"] = "venv"
-    python: str | None = Field(
+    python: Line | None = Field(
         None,
         description="the interpreter of a ready environment; absent: the one that "
         "`rsdat env install` makes below `directory`",
     )
-    base_python: str = Field(
+    base_python: Line = Field(
         "python3", description="the interpreter that the environment is made from"
     )
     container: Container | None = None
@@ -113,7 +162,7 @@ class Environment(Model):
 class Limits(Model):
     """What users may not exceed or change."""
 
-    workers: Annotated[int, Field(ge=0)] | None = Field(
+    workers: Annotated[Count, Field(ge=0)] | None = Field(
         None, description="most worker jobs × processes"
     )
     walltime: Walltime | None = None
@@ -125,22 +174,24 @@ class Limits(Model):
 class Jupyter(Model):
     """JupyterLab's own settings."""
 
-    root_directory: str = Field("~", description="the folder the file browser shows")
-    arguments: tuple[str, ...] = Field((), description="extra arguments, as --ServerApp.x=y")
+    root_directory: Line = Field("~", description="the folder the file browser shows")
+    arguments: tuple[Annotated[str, AfterValidator(_argument)], ...] = Field(
+        (), description="extra arguments, as --ServerApp.x=y"
+    )
 
 
 class Site(Model):
     """A place where sessions run, as its admin describes it in one YAML file."""
 
-    name: str
-    description: str = ""
-    queue: Literal["slurm", "local"] = "slurm"
-    directory: str = Field(
+    name: str = Field(description="the file's name without .yaml")
+    description: str = Field("", description="one line for `rsdat site list`")
+    queue: Literal["slurm", "local"] = Field("slurm", description="who starts the jobs")
+    directory: Annotated[str, AfterValidator(_directory)] = Field(
         "~/.rsdat", description="sessions and environments live below it; on the shared file system"
     )
     connection: Connection = Connection()
     head: Head = Head()
-    pools: dict[str, Pool] = Field(
+    pools: dict[Annotated[str, AfterValidator(_pool_name)], Pool] = Field(
         default_factory=lambda: {"default": Pool()},
         description="kinds of worker jobs; the first is what scaling means unless a pool is named",
     )
@@ -150,16 +201,6 @@ class Site(Model):
 
     @model_validator(mode="after")
     def _possible(self) -> Site:
-        if not self.pools:
-            raise ValueError("pools: a site needs at least one worker pool")
-        if self.limits.walltime:
-            jobs: dict[str, Job] = {
-                "head": self.head,
-                **{f"pools.{k}": v for k, v in self.pools.items()},
-            }
-            for place, job in jobs.items():
-                if job.walltime and job.walltime > self.limits.walltime:
-                    raise ValueError(
-                        f"{place}.walltime: {job.walltime} is over the limit of {self.limits.walltime}"
-                    )
+        if found := tuple(contradictions(self)):
+            raise Impossible(found)
         return self

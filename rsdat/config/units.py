@@ -33,11 +33,18 @@ def parse_memory(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError(f"expected a memory size such as 8GiB, got {value!r}")
     if isinstance(value, int):
-        return value
+        return _positive(value)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
     if not match or match[2].upper() not in _MEMORY_UNITS:
         raise ValueError(f"expected a memory size such as 8GiB, got {value!r}")
-    return int(float(match[1]) * _MEMORY_UNITS[match[2].upper()])
+    return _positive(int(float(match[1]) * _MEMORY_UNITS[match[2].upper()]))
+
+
+def _positive(value: int) -> int:
+    # Slurm takes 0 for "all of the node", which no Dask worker can be told.
+    if value <= 0:
+        raise ValueError(f"expected a memory size above nothing, got {value}")
+    return value
 
 
 def format_memory(value: int) -> str:

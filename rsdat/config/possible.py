@@ -1,0 +1,123 @@
+"""Which combinations of a site's values are impossible, each with the keys that contradict."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rsdat.config.units import format_memory, format_walltime
+from rsdat.config.values import Path
+
+if TYPE_CHECKING:
+    from rsdat.config.models import Job, Limits, Pool, Site
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """Values that cannot be together."""
+
+    keys: tuple[Path, ...]
+    """The keys that take part; the first is named where none is newer than the others."""
+    message: str
+
+
+class Impossible(ValueError):
+    """A site whose values contradict one another; all contradictions at once."""
+
+    def __init__(self, contradictions: tuple[Contradiction, ...]) -> None:
+        super().__init__("; ".join(f"{'.'.join(c.keys[0])}: {c.message}" for c in contradictions))
+        self.contradictions = contradictions
+
+
+# A directive that says what a key says would contradict it silently, and pass by a locked key.
+_KEY_OF_OPTION = {
+    "--partition": "partition",
+    "-p": "partition",
+    "--account": "account",
+    "-A": "account",
+    "--qos": "qos",
+    "-q": "qos",
+    "--time": "walltime",
+    "-t": "walltime",
+    "--mem": "memory",
+    "--cpus-per-task": "cores",
+    "-c": "cores",
+    "--gres": "gres",
+    "--constraint": "constraint",
+    "-C": "constraint",
+}
+_OURS = {"--job-name", "-J", "--output", "-o", "--error", "-e", "--signal", "--parsable", "--wrap"}
+
+
+def contradictions(site: Site) -> Iterator[Contradiction]:
+    """All impossible combinations of a site's values."""
+    if not site.pools:
+        yield Contradiction((("pools",),), "a site needs at least one worker pool")
+    yield from _of_job(("head",), site.head, site.limits)
+    for name, pool in site.pools.items():
+        yield from _of_job(("pools", name), pool, site.limits)
+        yield from _of_pool(("pools", name), pool, site.limits)
+    warning, walltime = site.head.warn_before, site.head.walltime
+    if walltime and warning >= walltime:
+        yield Contradiction(
+            (("head", "warn_before"), ("head", "walltime")),
+            f"{format_walltime(warning)} before the end is not within a walltime of "
+            f"{format_walltime(walltime)}",
+        )
+    if site.queue == "local" and site.connection.host:
+        yield Contradiction(
+            (("queue",), ("connection", "host")),
+            "the queue 'local' runs on this machine; a host needs the queue 'slurm'",
+        )
+
+
+def _of_job(place: Path, job: Job, limits: Limits) -> Iterator[Contradiction]:
+    if job.walltime is not None and not job.walltime:
+        yield Contradiction(((*place, "walltime"),), "expected a walltime above nothing")
+    if job.walltime and limits.walltime and job.walltime > limits.walltime:
+        yield Contradiction(
+            ((*place, "walltime"), ("limits", "walltime")),
+            f"{format_walltime(job.walltime)} is over the limit of "
+            f"{format_walltime(limits.walltime)}",
+        )
+    for index, directive in enumerate(job.directives):
+        where = (*place, "directives", str(index))
+        match = re.match(r"--[a-z-]+|-[A-Za-z]", directive)
+        option = match[0] if match else directive
+        if option in _KEY_OF_OPTION:
+            key = _KEY_OF_OPTION[option]
+            yield Contradiction((where,), f"write the key '{key}' instead of {option}")
+        elif option in _OURS:
+            yield Contradiction((where,), f"{option} is set by rsdat itself")
+        elif option in ("--mem-per-cpu", "--mem-per-gpu") and job.memory is not None:
+            yield Contradiction(
+                (where, (*place, "memory")),
+                f"{option} and the key 'memory' ({format_memory(job.memory)}) exclude one another",
+            )
+
+
+def _of_pool(place: Path, pool: Pool, limits: Limits) -> Iterator[Contradiction]:
+    processes, cores = (*place, "processes"), (*place, "cores")
+    if pool.processes > pool.cores:
+        yield Contradiction(
+            (processes, cores),
+            f"{pool.processes} Dask workers do not fit on {_count(pool.cores, 'core')}",
+        )
+    # No workers at all is a limit that an admin may want; it says nothing about the pools.
+    if limits.workers and pool.processes > limits.workers:
+        yield Contradiction(
+            (processes, ("limits", "workers")),
+            f"one job already starts {pool.processes} workers, over the limit of {limits.workers}",
+        )
+    if pool.worker_memory and pool.memory and pool.worker_memory * pool.processes > pool.memory:
+        yield Contradiction(
+            ((*place, "worker_memory"), processes, (*place, "memory")),
+            f"{_count(pool.processes, 'worker')} of {format_memory(pool.worker_memory)} need more "
+            f"than the pool's memory of {format_memory(pool.memory)}",
+        )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
