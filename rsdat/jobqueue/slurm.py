@@ -120,7 +120,8 @@ def _directives(request: JobRequest) -> list[str]:
     wanted = request.resources
     options: list[tuple[str, str | None]] = [
         ("job-name", request.name),
-        ("output", request.log),
+        # %j and the like are patterns to Slurm; a path of ours is meant as it is.
+        ("output", request.log.replace("%", "%%")),
         ("ntasks", "1"),
         ("cpus-per-task", str(wanted.cores)),
         ("mem", f"{ceil(wanted.memory / _MIB)}M" if wanted.memory else None),
