@@ -4,8 +4,9 @@ set -eu
 cd "$(dirname "$0")/.."
 uv=$(command -v uv || echo .venv/bin/uv)
 compile() {
-    "$uv" pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+    "$uv" pip compile --quiet --universal --python-version 3.11 \
         --generate-hashes --no-emit-index-url --no-header --no-annotate "$@"
 }
-compile --extra jupyter -o deploy/environment.lock
-compile --extra jupyter --group dev -c deploy/environment.lock -o deploy/development.lock
+compile pyproject.toml --extra jupyter -o deploy/environment.lock
+compile --group installer -o deploy/installer.lock
+compile pyproject.toml --extra jupyter --group dev -c deploy/environment.lock -o deploy/development.lock

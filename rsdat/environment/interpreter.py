@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from rsdat.config.models import Site
@@ -41,6 +42,9 @@ def interpreter(site: Site) -> tuple[str, ...]:
             container.image,
             environment.python or "python",
         )
+    if site.queue == "local":
+        # A local session runs in the environment that launches it.
+        return (environment.python or sys.executable,)
     return (environment.python or f"{environments(site)}/default/bin/python",)
 
 
