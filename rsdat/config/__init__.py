@@ -16,6 +16,7 @@ _EXPORTS = {
     "SiteEntry": "rsdat.config.load",
     "SiteNotFound": "rsdat.config.origin",
     "lint": "rsdat.config.load",
+    "load_drafted": "rsdat.config.load",
     "load_site": "rsdat.config.load",
     "site_names": "rsdat.config.load",
 }
@@ -31,12 +32,13 @@ __all__ = [
     "SiteEntry",
     "SiteNotFound",
     "lint",
+    "load_drafted",
     "load_site",
     "site_names",
 ]
 
 if TYPE_CHECKING:
-    from rsdat.config.load import LoadedSite, SiteEntry, lint, load_site, site_names
+    from rsdat.config.load import LoadedSite, SiteEntry, lint, load_drafted, load_site, site_names
     from rsdat.config.models import Site
     from rsdat.config.origin import InvalidSite, Layer, Origin, Problem, SiteNotFound
     from rsdat.config.variables import Option

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rsdat.config.check import check, check_locks
 from rsdat.config.document import parse_document
@@ -23,7 +23,7 @@ from rsdat.config.origin import (
     invalid,
 )
 from rsdat.config.places import DEFAULTS, Places, places, site_file
-from rsdat.config.values import Values, merge
+from rsdat.config.values import Values, from_mapping, merge
 from rsdat.config.variables import from_environment, from_options
 from rsdat.errors import ConfigError
 
@@ -89,15 +89,39 @@ def load_site(
         values, wrong = read_layer(path, layer)
         layers.append((layer, values))
         problems += wrong
-    written = merge(values for _, values in layers)
-    for values, wrong in (
-        from_environment(environ, _pools(written)),
-        from_options(overrides or {}, _pools(written)),
-    ):
-        layers.append((Layer.VARIABLE, values))
-        problems += wrong
-    site, values, wrong = _judge(name, layers)
-    problems += wrong
+    return _finish(name, layers, problems, overrides or {}, environ)
+
+
+def load_drafted(
+    draft: Mapping[str, Any],
+    *,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> LoadedSite:
+    """A drafted site (:func:`rsdat.config.draft.draft_site`) under variables and the command line.
+
+    Parameters and errors are those of :func:`load_site`.
+    """
+    name = str(draft["name"])
+    environ = os.environ if environ is None else environ
+    values = from_mapping(draft, Origin(Layer.SHIPPED, f"drafted for {name}"))
+    return _finish(name, [(Layer.SHIPPED, values)], [], overrides or {}, environ)
+
+
+def _finish(
+    name: str,
+    layers: list[tuple[Layer, Values]],
+    problems: list[Problem],
+    overrides: Mapping[str, object],
+    environ: Mapping[str, str],
+) -> LoadedSite:
+    """Put variables and options over the layers that were read, and check the whole."""
+    pools = _pools(merge(values for _, values in layers))
+    variables, wrong = from_environment(environ, pools)
+    options, unfit = from_options(overrides, pools)
+    over = [(Layer.VARIABLE, variables), (Layer.OPTION, options)]
+    site, values, found = _judge(name, [*layers, *over])
+    problems = [*problems, *wrong, *unfit, *found]
     if site is None or problems:
         raise invalid(f"site {name}", problems)
     return LoadedSite(site, _origins(site, values))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsdat.config.keys import ANY
 from rsdat.config.origin import Problem
-from rsdat.config.units import format_walltime
+from rsdat.config.units import short_walltime
 from rsdat.config.values import Path, Values
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _limits_raised(
         most, asked = getattr(admin, name), getattr(limits, name)
         if most is not None and (asked is None or asked > most):
             path = ("limits", name)
-            shown = format_walltime(most) if name == "walltime" else most
+            shown = short_walltime(most) if name == "walltime" else most
             where = admin_values.origin(path)
             yield Problem(
                 values.origin(path),

@@ -81,7 +81,9 @@ class Connection(Model):
     """How the site is reached from a laptop."""
 
     host: Name | None = Field(None, description="ssh host or alias; absent: this machine")
-    user: Name | None = Field(None, description="user there, where ssh's own configuration has none")
+    user: Name | None = Field(
+        None, description="user there, where ssh's own configuration has none"
+    )
     ssh_config: Line | None = Field(
         None, description="file given to ssh -F instead of ~/.ssh/config"
     )

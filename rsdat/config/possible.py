@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rsdat.config.units import format_memory, format_walltime
+from rsdat.config.units import format_memory, short_walltime
 from rsdat.config.values import Path
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def contradictions(site: Site) -> Iterator[Contradiction]:
     if walltime and warning >= walltime:
         yield Contradiction(
             (("head", "warn_before"), ("head", "walltime")),
-            f"{format_walltime(warning)} before the end is not within a walltime of "
-            f"{format_walltime(walltime)}",
+            f"{short_walltime(warning)} before the end is not within a walltime of "
+            f"{short_walltime(walltime)}",
         )
     if site.queue == "local" and site.connection.host:
         yield Contradiction(
@@ -79,8 +79,8 @@ def _of_job(place: Path, job: Job, limits: Limits) -> Iterator[Contradiction]:
     if job.walltime and limits.walltime and job.walltime > limits.walltime:
         yield Contradiction(
             ((*place, "walltime"), ("limits", "walltime")),
-            f"{format_walltime(job.walltime)} is over the limit of "
-            f"{format_walltime(limits.walltime)}",
+            f"{short_walltime(job.walltime)} is over the limit of "
+            f"{short_walltime(limits.walltime)}",
         )
     for index, directive in enumerate(job.directives):
         where = (*place, "directives", str(index))

@@ -82,6 +82,15 @@ def format_walltime(value: timedelta) -> str:
     return f"{days}-{clock}" if days else clock
 
 
+def short_walltime(value: timedelta) -> str:
+    """As people write it: ``8h``, ``1d12h``, ``90s``."""
+    rest, text = int(value.total_seconds()), ""
+    for unit, seconds in _UNIT_SECONDS.items():
+        count, rest = divmod(rest, seconds)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
+
+
 Memory = Annotated[
     int,
     BeforeValidator(parse_memory),

@@ -47,6 +47,24 @@ class Values:
         )
 
 
+def from_mapping(mapping: Mapping[str, Any], origin: Origin) -> Values:
+    """The values of nested dictionaries, all of one origin."""
+    leaves: dict[Path, Any] = {}
+    origins: dict[Path, Origin] = {}
+
+    def walk(section: Mapping[str, Any], prefix: Path) -> None:
+        for key, value in section.items():
+            path = (*prefix, str(key))
+            origins[path] = origin
+            if isinstance(value, Mapping) and value:
+                walk(value, path)
+            else:
+                leaves[path] = value
+
+    walk(mapping, ())
+    return Values(leaves, origins)
+
+
 def begins(path: Path, prefix: Path) -> bool:
     """Whether ``path`` is ``prefix`` or lies below it."""
     return path[: len(prefix)] == prefix

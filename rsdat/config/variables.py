@@ -69,7 +69,7 @@ def from_options(
 ) -> tuple[Values, list[Problem]]:
     """Values of the command line: dotted key to value, or to an :class:`Option`.
 
-    None means that the option was not given.
+    None means that the option was not given; ``*`` as a pool's name means every pool.
     """
     pools = tuple(pools)
     leaves: dict[Path, Any] = {}
@@ -85,14 +85,16 @@ def from_options(
             problems.append(problem)
             continue
         value = option.value
-        leaves[path] = _from_text(path, value) if isinstance(value, str) else value
-        origins[path] = origin
+        value = _from_text(path, value) if isinstance(value, str) else value
+        for each in _for_pools(path, pools):
+            leaves[each] = value
+            origins[each] = origin
     return Values(leaves, origins), problems
 
 
 def _unfit(path: Path, origin: Origin, pools: tuple[str, ...]) -> Problem | None:
     key = ".".join(path)
-    if path[0] == "pools" and len(path) > 2 and path[1] not in pools:
+    if path[0] == "pools" and len(path) > 2 and path[1] not in (ANY, *pools):
         other = nearest(path[1], pools)
         suggestion = ".".join(("pools", other, *path[2:])) if other else None
         return Problem(origin, key, f"the site has no pool {path[1]!r}", suggestion)
@@ -106,13 +108,16 @@ def _variable_names(pools: tuple[str, ...]) -> dict[str, Path]:
     for key in known_keys():
         if key in sections() or key == ("name",):
             continue
-        for path in (
-            [tuple(pool if part == ANY else part for part in key) for pool in pools]
-            if ANY in key
-            else [key]
-        ):
+        for path in _for_pools(key, pools):
             names[PREFIX + "__".join(part.upper().replace("-", "_") for part in path)] = path
     return names
+
+
+def _for_pools(path: Path, pools: tuple[str, ...]) -> list[Path]:
+    """The path itself, or for ``pools.*`` the path in each pool."""
+    if ANY not in path:
+        return [path]
+    return [tuple(pool if part == ANY else part for part in path) for pool in pools]
 
 
 def _from_text(path: Path, text: str) -> Any:
