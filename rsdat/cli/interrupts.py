@@ -18,9 +18,7 @@ def held() -> Iterator[None]:
     that nobody has heard of.
     """
     came: list[int] = []
-    before = {
-        number: signal.signal(number, lambda n, frame: came.append(n)) for number in _SIGNALS
-    }
+    before = {number: signal.signal(number, lambda n, frame: came.append(n)) for number in _SIGNALS}
     try:
         yield
     finally:

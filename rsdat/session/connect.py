@@ -13,7 +13,7 @@ from rsdat.host.base import Host, SocketTarget, Target, TcpTarget
 from rsdat.session import memory, remote
 from rsdat.session.follow import Progress, Ready
 from rsdat.session.identity import preferred_port
-from rsdat.session.model import Session
+from rsdat.session.model import Overview, Session
 from rsdat.session.tunnel import TunnelSpec, find_tunnel, start_tunnel, stop_tunnel
 
 
@@ -213,13 +213,46 @@ def expect_answer(lab: Lab, timeout: float = 15) -> None:
         return
     if answer in (401, 403):
         raise SessionError(
-            f"{lab.base} refuses the token of session {lab.session.id}: another server has the port",
+            f"{lab.base} refuses the token of session {lab.session.id}: another server has "
+            "the port",
             hint=f"rsdat connect {lab.session.id}",
         )
     raise SessionError(
         f"JupyterLab of session {lab.session.id} does not answer at {lab.base}: {answer}",
         hint=f"rsdat logs {lab.session.id}",
     )
+
+
+def existing_lab(overview: Overview, host: Host) -> Lab | None:
+    """The session's JupyterLab where it can be reached without opening anything."""
+    ready = Ready.from_json(overview.record.ready) if overview.record.ready else None
+    if ready is None:
+        return None
+    session = overview.session
+    if session.site.queue == "local" and ready.tcp:
+        return Lab(session, *ready.tcp, ready.base_url, read_token(session, host))
+    tunnel = find_tunnel(session.id)
+    if tunnel is None:
+        return None
+    token = read_token(session, host)
+    return Lab(session, "127.0.0.1", tunnel.local_port, ready.base_url, token)
+
+
+def lab_of(overview: Overview, host: Host) -> Lab:
+    """The session's JupyterLab, with a tunnel opened where there is none.
+
+    Raises
+    ------
+    SessionError
+        The session is not ready.
+    """
+    if overview.record.ready is None or not overview.state.live:
+        raise SessionError(
+            f"session {overview.session.id} is not ready but {overview.state}"
+            + (f": {overview.why}" if overview.why else ""),
+            hint=f"rsdat connect {overview.session.id}   waits for it",
+        )
+    return open_lab(overview.session, Ready.from_json(overview.record.ready), host)
 
 
 def ask_json(lab: Lab, path: str, timeout: float = 10) -> dict[str, object] | None:

@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from rsdat.errors import EnvironmentMissing, HostError, RsdatError, SessionError
-from rsdat.host.base import Host
+from rsdat.host.base import Completed, Host
 from rsdat.jobqueue import queue_named
 from rsdat.jobqueue.base import JobQueue, JobState, JobStatus
+from rsdat.jobqueue.status import interpret_status
 from rsdat.session import remote
 from rsdat.session.model import Session
 
@@ -82,10 +83,12 @@ class _Watch:
 
     def queue_answer(self, event: remote.Event) -> JobStatus | None:
         """Report what the queue said; returns the job's status once it is over or forgotten."""
-        if event.status:
+        answer = Completed((), event.status, event.text, event.text)
+        known = interpret_status(self.queue, [self.session.job], answer)
+        status = known.get(self.session.job)
+        if status is not None and status.state is JobState.UNKNOWN:
             self.report(Progress("the job queue does not answer; still waiting"))
             return None
-        status = self.queue.parse_status(event.text).get(self.session.job)
         if status is None:
             self.absent += 1
             gone = JobStatus(self.session.job, JobState.UNKNOWN)
@@ -219,5 +222,3 @@ def likely_cause(log: str, site: str) -> str | None:
 
 def _indent(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
-
-

@@ -14,7 +14,6 @@ import secrets
 import shutil
 import signal
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -74,40 +73,6 @@ def lab_arguments(site: Site, *, socket_path: str | None, port: int, root: bool)
     return [*arguments, *site.jupyter.arguments]
 
 
-def internal_address(interface: str | None) -> str:
-    """The node's one address inside the cluster, which the login host reaches.
-
-    Parameters
-    ----------
-    interface
-        A network interface's name (``ib0``) or an address prefix (``10.0.``); None takes the
-        address that the node's own name resolves to.
-    """
-    import psutil
-
-    addresses = {
-        name: [a.address for a in found if a.family == socket.AF_INET]
-        for name, found in psutil.net_if_addrs().items()
-    }
-    if interface:
-        for name, found in addresses.items():
-            for address in found:
-                if name == interface or address.startswith(interface):
-                    return address
-        raise OSError(f"no network interface {interface!r} on {socket.gethostname()}")
-    try:
-        named = socket.gethostbyname(socket.gethostname())
-        if not named.startswith("127."):
-            return named
-    except OSError:
-        pass
-    # Debian maps the host's own name to loopback: take the first address that is not.
-    outside = [a for found in addresses.values() for a in found if not a.startswith("127.")]
-    if not outside:
-        raise OSError(f"{socket.gethostname()} has no network address")
-    return outside[0]
-
-
 class Lifecycle:
     """What the head does while JupyterLab runs: announce, open TCP on demand, end in order."""
 
@@ -165,6 +130,8 @@ class Lifecycle:
     def _open_tcp(self) -> None:
         from tornado.netutil import bind_sockets
 
+        from rsdat.cluster.addresses import internal_address
+
         address = internal_address(self.site.connection.interface)
         sockets = bind_sockets(0, address)
         self.server.http_server.add_sockets(sockets)
@@ -180,7 +147,7 @@ class Lifecycle:
 
     async def _finish(self, reason: str) -> None:
         words = {
-            "walltime": "the walltime ends soon: worker jobs are cancelled and JupyterLab stops now",
+            "walltime": "the walltime ends soon: the worker jobs and JupyterLab stop now",
             "stopped": "stopped on request",
         }
         print(f"rsdat: {words[reason]}", flush=True)
@@ -268,4 +235,4 @@ def _here() -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

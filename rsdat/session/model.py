@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rsdat.config.models import Site
+from rsdat.host.base import Completed
 from rsdat.jobqueue.base import JobQueue, JobState, JobStatus
 from rsdat.session.identity import job_name
 from rsdat.session.remote import Listing, Record
@@ -85,7 +86,8 @@ def state_of(record: Record, head: JobStatus | None, *, queue_answers: bool) -> 
 
 def overviews(listing: Listing, site: Site, queue: JobQueue) -> list[Overview]:
     """Put a listing of session directories and the queue's answer together, newest first."""
-    answers = listing.queue_status == 0
+    said = Completed((), listing.queue_status, listing.queue_text, listing.queue_text)
+    answers = queue.answered(said)
     jobs = queue.parse_status(listing.queue_text) if answers else {}
     found = [_overview(record, site, queue, jobs, answers) for record in listing.records]
     return sorted(found, key=lambda one: one.age)

@@ -72,7 +72,8 @@ class Event:
 
 def parse_events(lines: Iterable[str]) -> Iterator[Event]:
     """Turn the lines of watch.sh into events, as they come."""
-    status, block = 0, None
+    status = 0
+    block: list[str] | None = None
     for raw in lines:
         line = raw.rstrip("\n")
         if block is not None:

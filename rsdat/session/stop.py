@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ from rsdat.jobqueue import queue_named
 from rsdat.jobqueue.base import JobState
 from rsdat.session.follow import Progress
 from rsdat.session.identity import job_name
-from rsdat.session.model import Session
+from rsdat.session.model import Overview, Session
 from rsdat.session.tunnel import stop_tunnel
 
 
@@ -26,7 +27,7 @@ def jobs_of(session: Session, host: Host) -> list[str]:
     queue = queue_named(session.site.queue)
     name = job_name(session.id)
     answer = host.run(queue.status_by_name(name), check=False)
-    if answer.returncode:
+    if not queue.answered(answer):
         raise QueueError(
             f"the job queue of {session.site.name} does not answer: {answer.stderr.strip()}",
             hint=f"Nothing is lost; run `rsdat stop {session.id}` again in a while.",
@@ -41,7 +42,7 @@ def jobs_of(session: Session, host: Host) -> list[str]:
 
 
 def stop(
-    session: Session, host: Host, report: Callable[[Progress], None], *, patience: float = 120
+    overview: Overview, host: Host, report: Callable[[Progress], None], *, patience: float = 120
 ) -> list[str]:
     """Cancel all jobs of a session and wait until the queue no longer runs any of them.
 
@@ -55,6 +56,7 @@ def stop(
     QueueError
         Jobs are still there after ``patience`` seconds, or the queue does not answer.
     """
+    session = overview.session
     queue = queue_named(session.site.queue)
     cancelled: list[str] = []
     deadline = time.monotonic() + patience
@@ -77,4 +79,15 @@ def stop(
         pause = min(5.0, pause * 1.5)
         left = jobs_of(session, host)
     stop_tunnel(session.id)
+    _note_end(overview, host)
     return cancelled
+
+
+def _note_end(overview: Overview, host: Host) -> None:
+    """Leave word in the session directory where the head could not (it was never running)."""
+    path = f"{overview.session.directory}/end.json"
+    test = ["test", "-e", path, "-o", "!", "-d", overview.session.directory]
+    if host.run(test, check=False).returncode == 0:
+        return
+    body = {"reason": "stopped", "message": "stopped on request", "time": time.time()}
+    host.put(json.dumps(body).encode(), path)

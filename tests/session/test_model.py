@@ -1,0 +1,78 @@
+"""What a session's files and the queue's answer mean together."""
+
+from datetime import timedelta
+
+import pytest
+
+from rsdat.config.models import Site
+from rsdat.jobqueue import queue_named
+from rsdat.jobqueue.base import JobState, JobStatus
+from rsdat.session.model import State, overviews, state_of
+from rsdat.session.remote import Listing, Record
+
+RECORD = Record("lab-2", "/d")
+READY = Record("lab-2", "/d", ready={"node": "c1"})
+ENDED = Record("lab-2", "/d", ready={"node": "c1"}, end={"reason": "stopped"})
+
+
+def job(state: JobState) -> JobStatus:
+    return JobStatus("7", state)
+
+
+@pytest.mark.parametrize(
+    ("record", "head", "answers", "state"),
+    [
+        (RECORD, job(JobState.PENDING), True, State.WAITING),
+        (RECORD, job(JobState.RUNNING), True, State.STARTING),
+        (READY, job(JobState.RUNNING), True, State.READY),
+        (ENDED, job(JobState.RUNNING), True, State.ENDING),
+        (READY, job(JobState.ENDING), True, State.ENDING),
+        (READY, job(JobState.CANCELLED), True, State.ENDED),
+        (READY, None, True, State.ENDED),
+        # "unknown" is not "gone".
+        (READY, None, False, State.UNKNOWN),
+        (READY, job(JobState.UNKNOWN), True, State.UNKNOWN),
+        (ENDED, None, False, State.ENDED),
+    ],
+)
+def test_state(record: Record, head: JobStatus | None, answers: bool, state: State) -> None:
+    assert state_of(record, head, queue_answers=answers) is state
+
+
+def slurm_line(job: str, state: str, name: str) -> str:
+    return f"{job}|{state}|None|c1|2|1700000000|1700036000|1:00:00|{name}"
+
+
+def listing(text: str, status: int = 0, **record: object) -> Listing:
+    return Listing("/d", (Record("lab-2", "/d/sessions/lab-2", **record),), status, text)  # type: ignore[arg-type]
+
+
+def test_worker_jobs_are_found_by_name_and_strangers_are_not() -> None:
+    text = "\n".join(
+        [
+            slurm_line("7", "RUNNING", "rsdat-lab-2"),
+            slurm_line("8", "PENDING", "rsdat-lab-2-default-0"),
+            slurm_line("9", "RUNNING", "rsdat-lab-23"),
+            slurm_line("10", "RUNNING", "other"),
+        ]
+    )
+    (one,) = overviews(listing(text, job="7"), Site(name="x"), queue_named("slurm"))
+    assert one.state is State.STARTING
+    assert [worker.id for worker in one.workers] == ["8"]
+    assert one.head is not None
+    assert one.head.elapsed == timedelta(hours=1)
+
+
+def test_a_session_whose_job_file_is_missing_is_found_by_its_jobs_name() -> None:
+    """The disk was full, or the laptop died, right after the submission."""
+    text = slurm_line("7", "PENDING", "rsdat-lab-2")
+    (one,) = overviews(listing(text), Site(name="x"), queue_named("slurm"))
+    assert one.session.job == "7"
+    assert one.state is State.WAITING
+
+
+def test_a_queue_that_does_not_answer_leaves_the_state_unknown() -> None:
+    text = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
+    (one,) = overviews(listing(text, 1, job="7"), Site(name="x"), queue_named("slurm"))
+    assert one.state is State.UNKNOWN
+    assert one.state.live
