@@ -58,7 +58,7 @@ class Host(Protocol):
     """A machine where commands run as the user."""
 
     name: str
-    """As the user names it (``spider``, ``me@login.example.org``); ``localhost`` for this machine."""
+    """As the user names it (``spider``, ``me@example.org``); ``localhost`` for this machine."""
 
     def run(
         self,

@@ -1,0 +1,189 @@
+"""What several rooms' tests share: a real sshd of our own, with keys and configuration in tmp."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+@dataclass
+class Sshd:
+    """An sshd on a free port of the loopback, which lets the user of the tests in by one key.
+
+    Its ssh configuration knows the host as ``login``, and as ``node1`` for a compute node.
+    """
+
+    directory: Path
+    port: int
+    extra: str = ""
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def ssh_config(self) -> Path:
+        return self.directory / "ssh_config"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.directory / "known_hosts"
+
+    def prepare(self) -> None:
+        for key in ("host_key", "user_key", "other_key"):
+            self.new_key(key)
+        shutil.copy(self.directory / "user_key.pub", self.directory / "authorized_keys")
+        self.know_host_key()
+        stanza = f"""
+            HostName 127.0.0.1
+            Port {self.port}
+            User {getpass.getuser()}
+            IdentityFile {self.directory}/user_key
+            IdentitiesOnly yes
+            IdentityAgent none
+            UserKnownHostsFile {self.known_hosts}
+            GlobalKnownHostsFile /dev/null
+        """
+        node = f"Host node1\nHostName 127.0.0.1\nPort {self.port}\n"
+        self.ssh_config.write_text(f"{node}Host login\n{stanza}")
+
+    def new_key(self, name: str) -> None:
+        file = self.directory / name
+        file.unlink(missing_ok=True)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file], check=True)
+
+    def know_host_key(self) -> None:
+        kind, key, *_ = (self.directory / "host_key.pub").read_text().split()
+        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {kind} {key}\n")
+
+    def start(self, extra: str = "") -> None:
+        """Start, with further lines of sshd_config."""
+        config = self.directory / "sshd_config"
+        config.write_text(
+            f"{extra}\nPort {self.port}\nListenAddress 127.0.0.1\nUsePAM no\nStrictModes no\n"
+            f"HostKey {self.directory}/host_key\nAuthorizedKeysFile {self.directory}/authorized_keys\n"
+            "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPidFile none\n"
+            "PermitRootLogin yes\nMaxStartups 100\nMaxSessions 50\n"
+        )
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)
+        with open(self.directory / "sshd.log", "ab") as log:
+            self.process = subprocess.Popen(
+                [SSHD, "-D", "-e", "-f", config],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                stdout=log,
+                start_new_session=True,
+            )
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if b"Server listening" in line:
+                break
+        # The rest is of no use, and a full pipe would block sshd.
+        subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=subprocess.DEVNULL)
+        self.process.stderr.close()
+
+    def connections(self) -> list[int]:
+        """Pids of the processes that serve connections, deepest first."""
+        assert self.process is not None
+        return [pid for pid in descendants(self.process.pid) if pid != self.process.pid]
+
+    def sever(self) -> None:
+        """End all connections, as a login host does that goes down; the server stays."""
+        for pid in self.connections():
+            if "sshd" in Path(f"/proc/{pid}/comm").read_text() if alive(pid) else False:
+                os.kill(pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End all connections and the server."""
+        if self.process is not None:
+            # The server first: no new connection can slip in while the old ones are ended.
+            pids = self.connections()
+            self.process.kill()
+            self.process.wait()
+            for pid in pids:
+                if alive(pid):
+                    os.kill(pid, signal.SIGKILL)
+            self.process = None
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes below one, deepest first, and that one."""
+    children = [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").glob("*/children")
+        for child in task.read_text().split()
+    ]
+    return [below for child in children for below in descendants(child)] + [pid]
+
+
+def ssh_processes(word: str) -> list[str]:
+    """Command lines of ssh processes that mention a word (a directory of this test's own)."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if word in line and line.startswith("ssh"):
+            found.append(line)
+    return found
+
+
+@pytest.fixture
+def own_places(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Control sockets and state of this test's own; short, as sockets need it."""
+    with tempfile.TemporaryDirectory(prefix="rs", dir="/tmp") as name:
+        directory = Path(name)
+        (directory / "run").mkdir(mode=0o700)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory / "run"))
+        monkeypatch.setenv("XDG_STATE_HOME", str(directory / "state"))
+        yield directory
+
+
+@pytest.fixture
+def sshd(own_places: Path) -> Iterator[Sshd]:
+    if SSHD is None:
+        pytest.skip("sshd is not installed (openssh-server)")
+    directory = own_places / "ssh"
+    directory.mkdir(mode=0o755)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = Sshd(directory, port)
+    server.prepare()
+    server.start()
+    yield server
+    server.stop()
+    _end_control_connections(own_places / "run" / "rsdat")
+
+
+def _end_control_connections(directory: Path) -> None:
+    for path in directory.glob("*"):
+        if path.is_socket():
+            argv = ["ssh", "-F", "none", "-S", path, "-O", "exit", "-o", "ProxyCommand=none", "x"]
+            subprocess.run(argv, capture_output=True, timeout=20, check=False)
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
