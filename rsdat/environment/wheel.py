@@ -1,11 +1,10 @@
-"""This rsdat as a wheel, packed from what is imported: no build backend, checkout or index needed."""
+"""This rsdat as a wheel, packed from what is imported: no build backend or index needed."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import io
-import json
 import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -115,15 +114,10 @@ def pack() -> Wheel:
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: rsdat\n"
         b"Root-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": (distribution.read_text("entry_points.txt") or "").encode(),
-        # Says that this was not taken from an index, also when it is packed again over there.
-        **(
-            {}
-            if released(distribution)
-            else {
-                f"{info}/direct_url.json": json.dumps({"url": "file:///", "dir_info": {}}).encode()
-            }
-        ),
     }
+    if not released(distribution):
+        # Says that this is from no index, also when it is packed again over there.
+        files[f"{info}/direct_url.json"] = b'{"url": "file:///", "dir_info": {}}'
     return Wheel(version, _archive(files, f"{info}/RECORD"))
 
 

@@ -22,6 +22,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -37,7 +38,6 @@ from typing import Any
 UNUSED_DAYS = 21
 
 _CONSOLE_SCRIPT = """\
-#!{python}
 import sys
 from {module} import {function}
 sys.exit({function}())
@@ -88,10 +88,14 @@ def command(argv: list[str], lock: int, **variables: str) -> None:
         errors="replace",
         pass_fds=(lock,),
     ) as process:
-        for line in process.stdout or ():
-            last = [*last[-19:], line.rstrip()]
-            if line.startswith(("Prepared", "Installed", "Bytecode", "Collecting")):
-                say(progress=line.strip())
+        try:
+            for line in process.stdout or ():
+                last = [*last[-19:], line.rstrip()]
+                if line.startswith(("Prepared", "Installed", "Bytecode", "Collecting")):
+                    say(progress=line.strip())
+        except BaseException:
+            process.kill()
+            raise
     if process.returncode:
         text = "\n".join(last)
         full = any(word in text for word in ("No space left", "quota exceeded", "EDQUOT"))
@@ -150,9 +154,25 @@ def make_packages(root: Path, task: dict[str, Any], lock: int) -> None:
     shutil.rmtree(root / "wheels", ignore_errors=True)
 
 
+def shebang(python: str) -> bytes:
+    """First lines that start a script by this Python; Linux cuts a long first line short."""
+    if len(python) < 120 and " " not in python:
+        return f"#!{python}\n".encode()
+    return f"#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n".encode()
+
+
+def redirected(script: bytes, programs: str, python: str) -> bytes:
+    """The script, started by another Python where it was started by one of ``programs``."""
+    first, _, rest = script.partition(b"\n")
+    if first == b"#!/bin/sh" and re.match(rb"'''exec' \"?" + re.escape(programs.encode()), rest):
+        return shebang(python) + rest.split(b"\n", 2)[2]
+    if first.startswith(f"#!{programs}python".encode()):
+        return shebang(python) + rest
+    return script
+
+
 def scripts(prefix: Path, layer: Path) -> None:
     """Give the layer the packages' programs, run by its own Python."""
-    old, new = f"{prefix}/bin/python", f"{layer}/bin/python"
     for path in sorted((prefix / "bin").iterdir()):
         target = layer / "bin" / path.name
         if target.exists() or path.name.startswith(("python", "activate", "Activate")):
@@ -162,8 +182,7 @@ def scripts(prefix: Path, layer: Path) -> None:
         if head != b"#!":
             target.symlink_to(path)
             continue
-        first, _, rest = path.read_bytes().partition(b"\n")
-        target.write_bytes(first.replace(old.encode(), new.encode()) + b"\n" + rest)
+        target.write_bytes(redirected(path.read_bytes(), f"{prefix}/bin/", f"{layer}/bin/python"))
         target.chmod(0o755)
 
 
@@ -181,11 +200,8 @@ def unpack_rsdat(wheel: bytes, layer: Path, packages: Path) -> None:
     for name, target in points["console_scripts"].items():
         module, function = (part.strip() for part in target.split(":"))
         script = layer / "bin" / name
-        script.write_text(
-            _CONSOLE_SCRIPT.format(
-                python=layer / "bin" / "python", module=module, function=function
-            )
-        )
+        text = _CONSOLE_SCRIPT.format(module=module, function=function)
+        script.write_bytes(shebang(f"{layer}/bin/python") + text.encode())
         script.chmod(0o755)
     compileall.compile_dir(packages / "rsdat", quiet=1)
 

@@ -70,7 +70,7 @@ def _distributions() -> Any:
     found = {}  # type: dict[str, str]
     for distribution in metadata.distributions():
         # The first of a name on the path is the one that is imported; a broken one has no name.
-        name = (distribution.metadata or {})["Name"]
+        name = distribution.metadata["Name"] if distribution.metadata else None
         if name:
             found.setdefault(name, distribution.version)
     return found

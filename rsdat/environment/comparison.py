@@ -45,9 +45,18 @@ def check(site: Site, host: Host) -> list[Difference]:
 
 
 def ready_made(site: Site) -> bool:
-    """Whether rsdat makes no environment there: an image, a named interpreter, this machine's own."""
+    """Whether rsdat makes no environment there: an image, a named interpreter, this machine."""
     environment = site.environment
     return bool(environment.container or environment.python) or site.queue == "local"
+
+
+def advice(site: Site) -> str:
+    """What to do where the environment differs."""
+    if site.queue == "local":
+        return "bring this machine's own environment up to date: make install, or pip install"
+    if ready_made(site):
+        return f"ask the admin of {site.name} to bring {' '.join(interpreter(site))} up to date"
+    return f"rsdat env install {site.name}"
 
 
 class Expected(TypedDict, total=False):

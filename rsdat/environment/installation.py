@@ -1,11 +1,11 @@
-"""Make a site's environment through a host, as its user; the old one works until the new one does."""
+"""Make a site's environment through a host; the old one works until the new one does."""
 
 from __future__ import annotations
 
 import base64
 import io
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from rsdat.config.models import Site
 from rsdat.environment import conda, download
 from rsdat.environment import lock as locks
-from rsdat.environment.check import compare, expected, ready_made
+from rsdat.environment.comparison import compare, expected, ready_made
 from rsdat.environment.facts import (
     Facts,
     ask_environment,
@@ -181,7 +181,7 @@ def _fetch(
 
 
 def _fetch_uv(host: Host, facts: Facts, offline: bool, progress: Progress) -> list[Path]:
-    """The wheel of uv. Without it, the site's own pip is slower and does as well, if there is one."""
+    """The wheel of uv; without it the site's own pip does as well, slower, if there is one."""
     installer = locks.applying(
         locks.parse(locks.shipped("installer.lock").read_text()), facts.markers
     )
@@ -216,10 +216,10 @@ def send(
     host: Host,
     files: Sequence[Path],
     directory: str,
-    there: dict[str, int] | Any,
+    there: Mapping[str, int],
     progress: Progress,
 ) -> None:
-    """Copy files into a directory of the host, those that it lacks. It is made when it is absent."""
+    """Copy the files that it lacks into a directory of the host, which is made if need be."""
     lacking = [path for path in files if there.get(path.name) != path.stat().st_size]
     sent = len(files) - len(lacking)
     for group in batches(lacking):
@@ -248,7 +248,7 @@ def _make_by_conda(
     progress: Progress,
 ) -> None:
     manager = site.environment.manager
-    assert manager != "venv"  # noqa: S101  (narrows the type)
+    assert manager != "venv"
     directory = f"{facts.root}/{wish.packages}"
     prefix = conda.prefix(manager, directory)
     if not wish.have_packages:
