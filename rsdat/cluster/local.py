@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from pathlib import PurePosixPath
@@ -62,7 +63,7 @@ class LocalCluster(distributed.LocalCluster):  # type: ignore[misc]
             dashboard_address="127.0.0.1:0",
             worker_dashboard_address=None,
             security=Security(),
-            silence_logs="warning",
+            silence_logs=logging.WARNING,
         )
         # The head closes its cluster in order; at interpreter exit it would be too late.
         self.shutdown_on_close = False

@@ -76,7 +76,7 @@ class SlurmCluster(SLURMCluster):  # type: ignore[misc]
             loop=loop,
             security=Security(),
             protocol="tls://",
-            silence_logs="warning",
+            silence_logs=logging.WARNING,
             scheduler_options={
                 "host": internal_address(self.site.connection.interface),
                 "port": 0,

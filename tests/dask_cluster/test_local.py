@@ -1,0 +1,232 @@
+"""The cluster of a local session with real clients, over TLS, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rsdat.cluster.layout import Layout
+
+# A cluster in this process; what a kernel does runs in `kernel`, a child with the session's
+# environment, as a notebook's.
+PROGRAM = """
+import asyncio, subprocess, sys, os, json
+
+async def child(program, **extra):
+    environment = {k: v for k, v in {**os.environ, **extra}.items() if v != ""}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+async def kernel(program, **extra):
+    code, out, err = await child(program, **extra)
+    assert code == 0, err
+    return out.strip()
+
+async def main():
+    from rsdat.cluster import LocalCluster
+    async with LocalCluster(asynchronous=True) as cluster:
+        cluster.scale(1)
+        await cluster
+        BODY
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def program(body: str) -> str:
+    lines = body.strip().splitlines()
+    return PROGRAM.replace("BODY", "\n        ".join(line.rstrip() for line in lines))
+
+
+def test_a_plain_client_computes_over_tls(run, session, layout) -> None:
+    said = run(
+        program("""
+print(await kernel(
+    "from dask.distributed import Client\\n"
+    "c = Client(); print(c.scheduler.address, c.submit(lambda: 6 * 7).result())"))
+"""),
+        session,
+    )
+    address, answer = said.split()
+    assert address.startswith("tls://127.0.0.1:")
+    assert answer == "42"
+    # A new kernel reads the address from the session's configuration.
+    config = yaml.safe_load((Path(layout.dask) / "rsdat.yaml").read_text())
+    assert config["scheduler-address"] == address
+
+
+def test_the_sessions_client_connects_from_an_old_kernel_and_from_a_shell(run, session) -> None:
+    said = run(
+        program("""
+home = os.path.dirname(os.environ["RSDAT_SESSION"])
+ask = "import rsdat; print(rsdat.client(DIR).submit(sum, [1, 2]).result())"
+directory = repr(os.environ["RSDAT_SESSION"])
+print(await kernel(ask.replace("DIR", "")))
+# A shell outside the session: no configuration, no variable.
+print(await kernel(ask.replace("DIR", directory), DASK_CONFIG="", RSDAT_SESSION=""))
+os.makedirs(home + "/.rsdat/sessions")
+os.symlink(os.environ["RSDAT_SESSION"], home + "/.rsdat/sessions/s-1a2b")
+print(await kernel(ask.replace("DIR", ""), DASK_CONFIG="", RSDAT_SESSION="", HOME=home))
+"""),
+        session,
+    )
+    assert said.split() == ["3", "3", "3"]
+
+
+def test_the_notebooks_client_is_one_and_the_same(run, session) -> None:
+    said = run(
+        program('print(await kernel("import rsdat; print(rsdat.client() is rsdat.client())"))'),
+        session,
+    )
+    assert said.strip() == "True"
+
+
+def test_a_client_without_certificates_is_refused(run, session) -> None:
+    said = run(
+        program("""
+code, out, err = await child(
+    "import sys\\n"
+    "from dask.distributed import Client\\n"
+    "print(Client(sys.argv[1], timeout=3))".replace("sys.argv[1]", repr(cluster.scheduler_address)),
+    DASK_CONFIG="", RSDAT_SESSION="")
+print(code, "TLS" in err or "ssl" in err.lower())
+code, out, err = await child(
+    "from dask.distributed import Client\\n"
+    "print(Client(ADDRESS, timeout=3))".replace(
+        "ADDRESS", repr(cluster.scheduler_address.replace("tls", "tcp"))),
+    DASK_CONFIG="", RSDAT_SESSION="")
+print(code)
+"""),
+        session,
+    )
+    assert said.split() == ["1", "True", "1"]
+
+
+def test_a_certificate_of_another_session_is_refused(run, session, layout, tmp_path) -> None:
+    from pathlib import PurePosixPath
+
+    from rsdat.cluster.security import make_credentials
+
+    other = Layout(PurePosixPath(tmp_path / "other"))
+    Path(other.directory).mkdir()
+    make_credentials(other)
+    config = yaml.safe_load((Path(layout.dask) / "rsdat.yaml").read_text())
+    (Path(other.directory) / "dask").mkdir()
+    text = yaml.safe_dump(config).replace(str(layout.directory), str(other.directory))
+    (Path(other.dask) / "rsdat.yaml").write_text(text)
+    said = run(
+        program(f"""
+code, out, err = await child(
+    "from dask.distributed import Client; Client(ADDRESS, timeout=3)".replace(
+        "ADDRESS", repr(cluster.scheduler_address)), DASK_CONFIG={str(other.dask)!r})
+print(code)
+"""),
+        session,
+    )
+    assert said.split() == ["1"]
+
+
+def test_readiness_is_a_client_that_was_accepted(run, session) -> None:
+    said = run(
+        program("""
+from rsdat.cluster import cluster_accepts_client
+from rsdat.cluster.clients import find_session
+print(await cluster_accepts_client(find_session()) == cluster.scheduler_address)
+"""),
+        session,
+    )
+    assert said.strip() == "True"
+
+
+def test_nothing_of_it_listens_beyond_loopback(run, session) -> None:
+    said = run(
+        program("""
+import psutil
+me = psutil.Process()
+for process in [me, *me.children(recursive=True)]:
+    for connection in process.net_connections("tcp"):
+        if connection.status == "LISTEN":
+            print(connection.laddr.ip)
+"""),
+        session,
+    )
+    assert set(said.split()) == {"127.0.0.1"}
+
+
+def test_the_dashboard_is_behind_jupyters_proxy(run, session) -> None:
+    said = run(
+        program("""
+print(cluster.dashboard_link, cluster.scheduler.http_server.port)
+"""),
+        session,
+    )
+    link, port = said.split()
+    assert link == f"/proxy/{port}/status"
+
+
+def test_limits_are_named_when_they_are_exceeded(run, layout, site, session) -> None:
+    limited = json.loads(site.model_dump_json()) | {"limits": {"workers": 2}}
+    Path(layout.site).write_text(json.dumps(limited))
+    said = run(
+        program("""
+from rsdat.errors import ConfigError
+for ask in (lambda: cluster.scale(3), lambda: cluster.scale(1, pool="big"),
+            lambda: cluster.adapt(minimum=0, maximum=9), lambda: cluster.scale(-1)):
+    try:
+        ask()
+    except ConfigError as error:
+        print(error.message)
+"""),
+        session,
+    )
+    assert said.splitlines() == [
+        "3 workers are more than site here allows (2)",
+        "site here has no worker pool 'big'",
+        "9 workers are more than site here allows (2)",
+        "a number of workers cannot be negative",
+    ]
+
+
+def test_a_dead_scheduler_is_a_clear_error(run, session, layout) -> None:
+    run(program("pass"), session)
+    said = run(
+        """
+import rsdat
+from rsdat.errors import SessionError
+try:
+    rsdat.client(timeout=1)
+except SessionError as error:
+    print(error.message, "/", error.hint)
+""",
+        session,
+    )
+    assert "the Dask scheduler of session s-1a2b at tls://127.0.0.1:" in said
+    assert "does not answer" in said
+    assert "rsdat status s-1a2b" in said
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_no_session_is_a_clear_error(run, tmp_path, given: bool) -> None:
+    environment = {k: v for k, v in os.environ.items() if k not in ("RSDAT_SESSION",)}
+    argument = repr(str(tmp_path / "gone")) if given else ""
+    said = run(
+        f"""
+import rsdat
+from rsdat.errors import SessionError
+try:
+    rsdat.client({argument})
+except SessionError as error:
+    print(error.message)
+""",
+        environment | {"HOME": str(tmp_path)},
+    )
+    gone = f"there is no session in {tmp_path / 'gone'}"
+    assert said.strip() == (gone if given else "there is no running session on this machine")
