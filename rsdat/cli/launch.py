@@ -79,7 +79,9 @@ def _print_plan(planned: Any, as_json: bool) -> None:
         )
         return
     print(planned.files["job.sh"], end="")
-    print(f"# would be submitted on {planned.site.name} by: {quoted(planned.submit)}")
+    # Without a queue the submission is itself a script; its text would hide the job's.
+    by = f" by: {quoted(planned.submit)}" if planned.site.queue != "local" else ""
+    print(f"# nothing was submitted; on {planned.site.name} it would be{by}")
 
 
 def _submit(
