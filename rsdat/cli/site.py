@@ -128,7 +128,7 @@ def init(
 
 @app.command()
 def render(name: Name, as_json: Json = False) -> None:
-    """Print the job scripts, of the head and of one worker job per pool, that would be submitted."""
+    """Print the job scripts of the head and of one worker per pool, exactly as submitted."""
     from rsdat.cli.output import print_json
     from rsdat.cluster import worker_script
     from rsdat.config import load_site

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rsdat.config.keys import ANY, generic, known_keys, nearest, nearest_key, sections
-from rsdat.config.origin import Problem
+from rsdat.config.origin import Layer, Problem
 from rsdat.config.values import Path, Values, begins
 
 if TYPE_CHECKING:
@@ -31,10 +31,7 @@ def check(values: Values) -> tuple[Site | None, list[Problem]]:
     from rsdat.config.models import Site
 
     found = _Findings()
-    rest = Values(
-        {p: v for p, v in values.leaves.items() if not _empty_section(p, v)}, values.origins
-    )
-    rest = _with_pools(rest)
+    rest = _with_pools(values)
     while True:
         try:
             site = Site.model_validate(rest.nested())
@@ -63,20 +60,24 @@ def check_locks(patterns: tuple[str, ...], values: Values) -> list[Problem]:
     return problems
 
 
-def _empty_section(path: Path, value: Any) -> bool:
-    """Whether this is ``head:`` with nothing below it, which says nothing."""
-    return value is None and len(path) == 1 and path in sections()
+def with_empty_sections(values: Values) -> Values:
+    """The values with ``head:`` and nothing below it as an empty section, which says nothing.
+
+    An absent container stays null: it takes away the one of a lower layer.
+    """
+    empty: dict[Path, Any] = {
+        path: {}
+        for path, value in values.leaves.items()
+        if value is None and generic(path) in sections() and (len(path) == 1 or path[0] == "pools")
+    }
+    return Values({**values.leaves, **empty}, values.origins)
 
 
 def _with_pools(values: Values) -> Values:
-    """The values with a pool of defaults where they have none, and ``name:`` for an empty one."""
-    leaves = {
-        path: {} if value is None and len(path) == 2 and path[0] == "pools" else value
-        for path, value in values.leaves.items()
-    }
-    if not any(path[0] == "pools" for path in leaves):
-        leaves[("pools", "default")] = {}
-    return Values(leaves, values.origins)
+    """The values with a pool of defaults where they have none."""
+    if any(path[0] == "pools" for path in values.leaves):
+        return values
+    return Values({**values.leaves, ("pools", "default"): {}}, values.origins)
 
 
 def _judge(errors: list[Any], values: Values, found: _Findings) -> list[Path]:
@@ -115,7 +116,12 @@ def _removable(path: Path, values: Values) -> Path:
 
 def _contradiction(item: Contradiction, values: Values) -> Problem:
     """Blame the newest value that takes part: what is below it was possible without it."""
-    key = max(item.keys, key=lambda path: values.origin(path).layer)
+
+    def layer(path: Path) -> Layer:
+        given = any(path[:length] in values.leaves for length in range(1, len(path) + 1))
+        return values.origin(path).layer if given else Layer.DEFAULT
+
+    key = max(item.keys, key=layer)
     message = item.message
     if key != item.keys[0]:
         message = f"{'.'.join(item.keys[0])}: {message}"

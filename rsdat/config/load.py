@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
-from rsdat.config.check import check, check_locks
+from rsdat.config.check import check, check_locks, with_empty_sections
 from rsdat.config.document import parse_document
 from rsdat.config.keys import known_keys, nearest, sections
 from rsdat.config.locks import check_against_admin
@@ -199,6 +199,7 @@ def _judge(
 ) -> tuple[Site | None, Values, list[Problem]]:
     """Merge, check, and hold the user's layers against the admin's."""
     named = Values({("name",): name})
+    layers = [(layer, with_empty_sections(values)) for layer, values in layers]
     values = merge([named, *(v for _, v in layers)])
     values = Values({**values.leaves, ("name",): name}, values.origins)
     site, problems = check(values)

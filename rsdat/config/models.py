@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 from rsdat.config.possible import Impossible, contradictions
-from rsdat.config.units import Memory, Walltime
+from rsdat.config.units import format_memory, format_walltime, parse_memory, parse_walltime
+
+Memory = Annotated[
+    int,
+    BeforeValidator(parse_memory),
+    PlainSerializer(format_memory, return_type=str),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["8GiB", "4G"]}),
+]
+Walltime = Annotated[
+    timedelta,
+    BeforeValidator(parse_walltime),
+    PlainSerializer(format_walltime, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["10h", "90m", "1-12:00:00"]}),
+]
 
 
 class Model(BaseModel):

@@ -48,7 +48,10 @@ _KEY_OF_OPTION = {
     "--constraint": "constraint",
     "-C": "constraint",
 }
-_OURS = {"--job-name", "-J", "--output", "-o", "--error", "-e", "--signal", "--parsable", "--wrap"}
+_OURS = {
+    *("--job-name", "-J", "--output", "-o", "--error", "-e", "--signal", "--ntasks", "-n"),
+    *("--array", "-a", "--parsable", "--wrap"),
+}
 
 
 def contradictions(site: Site) -> Iterator[Contradiction]:

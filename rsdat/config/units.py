@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from fractions import Fraction
+from typing import Any
 
 _MEMORY_UNITS = {
     "": 1,
@@ -37,7 +36,7 @@ def parse_memory(value: Any) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
     if not match or match[2].upper() not in _MEMORY_UNITS:
         raise ValueError(f"expected a memory size such as 8GiB, got {value!r}")
-    return _positive(int(float(match[1]) * _MEMORY_UNITS[match[2].upper()]))
+    return _positive(int(Fraction(match[1]) * _MEMORY_UNITS[match[2].upper()]))
 
 
 def _positive(value: int) -> int:
@@ -89,17 +88,3 @@ def short_walltime(value: timedelta) -> str:
         count, rest = divmod(rest, seconds)
         text += f"{count}{unit}" if count else ""
     return text or "0s"
-
-
-Memory = Annotated[
-    int,
-    BeforeValidator(parse_memory),
-    PlainSerializer(format_memory, return_type=str),
-    WithJsonSchema({"type": ["string", "integer"], "examples": ["8GiB", "4G"]}),
-]
-Walltime = Annotated[
-    timedelta,
-    BeforeValidator(parse_walltime),
-    PlainSerializer(format_walltime, return_type=str),
-    WithJsonSchema({"type": "string", "examples": ["10h", "90m", "1-12:00:00"]}),
-]
