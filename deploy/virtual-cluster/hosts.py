@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from settings import LOGIN, NAME, STATE, SWITCH, USERS
+from settings import CUT, LOGIN, NAME, STATE, SWITCH, USERS
 
 HERE = Path(__file__).resolve().parent
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -157,23 +157,29 @@ def plug(name: str, address: str) -> None:
     in_network(pids[name], "ip link set eth0 up")
 
 
-def link(name: str, *, up: bool) -> None:
-    """Cut or mend a host's link: login's to the laptop side, a node's to the cluster's network."""
+def _cable(name: str) -> tuple[int, str]:
+    """The host whose link is cut, and the interface there."""
     pids = running()
     if name not in pids or name == SWITCH:
         raise Failure(f"no host {name} whose link could be cut")
-    way = "up" if up else "down"
-    if name == LOGIN:
-        in_network(pids[LOGIN], f"ip link set outside {way}")
-    else:
-        in_network(pids[SWITCH], f"ip link set p-{name} {way}")
+    return pids[name], "outside" if name == LOGIN else "eth0"
+
+
+def link(name: str, *, up: bool) -> None:
+    """Cut or mend a host's link: login's to the laptop side, a node's to the cluster's network.
+
+    All packets vanish, as they do somewhere on the long way to a cluster. An interface that is
+    taken down would tell the kernel, which then answers "no route to host" for seconds after.
+    """
+    pid, device = _cable(name)
+    if is_linked(name) != up:
+        in_network(pid, "nft -f -", stdin="delete table inet cut" if up else CUT.format(device))
 
 
 def is_linked(name: str) -> bool:
     """Whether the link of :func:`link` carries."""
-    pids = running()
-    pid, device = (pids[LOGIN], "outside") if name == LOGIN else (pids[SWITCH], f"p-{name}")
-    return ",UP," in in_network(pid, f"ip link show {device}").replace(",UP>", ",UP,")
+    pid, _ = _cable(name)
+    return "table inet cut" not in in_network(pid, "nft list tables")
 
 
 def progress(text: str) -> None:

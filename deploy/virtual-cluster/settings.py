@@ -187,6 +187,13 @@ GATE = """table inet gate {{
 }}
 """
 
+#: A link on which everything is lost.
+CUT = """table inet cut {{
+  chain input {{ type filter hook input priority -10; iifname "{0}" drop; }}
+  chain output {{ type filter hook output priority -10; oifname "{0}" drop; }}
+}}
+"""
+
 
 def ssh_config(plan: Plan) -> str:
     """The laptop's ssh configuration: give it to ssh -F."""
