@@ -1,1 +1,8 @@
-"""STAC catalogs: open, search."""
+"""STAC catalogs: open, search, describe results; and a sample catalog to try things on."""
+
+from rsdat.catalog.describe import describe_result
+from rsdat.catalog.opening import open_catalog
+from rsdat.catalog.sample import make_sample_catalog
+from rsdat.catalog.searching import search
+
+__all__ = ["describe_result", "make_sample_catalog", "open_catalog", "search"]

@@ -1,1 +1,10 @@
 """Reading, masks, indices, composites and writers on grids."""
+
+from rsdat.raster.cog import write_cog
+from rsdat.raster.indices import ndvi
+from rsdat.raster.loading import load
+from rsdat.raster.masks import mask_clouds
+from rsdat.raster.preview import preview
+from rsdat.raster.reducers import composite
+
+__all__ = ["composite", "load", "mask_clouds", "ndvi", "preview", "write_cog"]

@@ -1,1 +1,5 @@
 """Filesystems and credentials."""
+
+from rsdat.storage.files import absolute, is_remote, read_text, write_atomically
+
+__all__ = ["absolute", "is_remote", "read_text", "write_atomically"]

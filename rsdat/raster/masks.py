@@ -1,0 +1,140 @@
+"""Cloud masks: Sentinel-2's scene classes and Landsat's quality bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from rsdat.errors import ConfigError, DataError
+
+Array = NDArray[Any]
+
+#: Sentinel-2 classes that are masked: no data, saturated, cloud shadow, cloud (medium and high
+#: probability), thin cirrus. Dark areas (2), unclassified (7) and snow (11) are kept: they are
+#: ground. Codes above 11 do not exist; they are masked always.
+SCL_MASKED = (0, 1, 3, 8, 9, 10)
+_SCL_LAST = 11
+
+#: Bits of Landsat Collection 2 QA_PIXEL that are masked: fill, dilated cloud, cirrus, cloud, cloud
+#: shadow. Snow (5) is kept.
+QA_MASKED = (0, 1, 2, 3, 4)
+
+
+def scl_invalid(classes: Array, masked: Sequence[int] = SCL_MASKED) -> NDArray[np.bool_]:
+    """True where Sentinel-2's scene classification says "do not use"; any shape."""
+    table = np.zeros(256, dtype=bool)
+    table[list(masked)] = True
+    table[_SCL_LAST + 1 :] = True
+    codes = classes if classes.dtype == np.uint8 else np.clip(classes, 0, 255).astype("uint8")
+    result: NDArray[np.bool_] = table[codes]
+    return result
+
+
+def qa_invalid(pixels: Array, bits: Sequence[int] = QA_MASKED) -> NDArray[np.bool_]:
+    """True where one of these bits of Landsat's Collection 2 QA_PIXEL is set; any shape.
+
+    Raises
+    ------
+    DataError
+        When the numbers are not QA_PIXEL: there, "clear" (bit 6) is set exactly where neither cloud
+        nor dilated cloud is. Earlier layouts (BQA) fail this.
+    """
+    fill = (pixels & 1) != 0
+    clear = (pixels & 0b100_0000) != 0
+    cloudy = (pixels & 0b1010) != 0
+    if ((clear == cloudy) & ~fill).any():
+        raise DataError(
+            "these quality values are not Landsat Collection 2 QA_PIXEL (bit 6 contradicts bits 1 "
+            "and 3)",
+            hint="an older quality band (BQA) has another layout: name its bits, bits=[…]",
+        )
+    return bits_invalid(pixels, bits)
+
+
+def bits_invalid(pixels: Array, bits: Sequence[int]) -> NDArray[np.bool_]:
+    """True where one of these bits is set; any shape."""
+    wanted = sum(1 << bit for bit in set(bits))
+    result: NDArray[np.bool_] = (pixels & pixels.dtype.type(wanted)) != 0
+    return result
+
+
+def mask_clouds(
+    ds: xr.Dataset,
+    band: str = "scl",
+    classes: Sequence[int] | None = None,
+    *,
+    bits: Sequence[int] | None = None,
+) -> xr.Dataset:
+    """The dataset with "no data" where a quality band says cloud, shadow or invalid.
+
+    Parameters
+    ----------
+    ds
+        What :func:`rsdat.load` gave, the quality band among its variables.
+    band
+        The quality band. A name with ``qa_pixel`` in it is read as Landsat's bits, any other as
+        classes.
+    classes
+        Classes to mask. Default: Sentinel-2's 0 no data, 1 saturated, 3 cloud shadow, 8 and 9
+        cloud, 10 cirrus; snow (11) is kept. Codes that Sentinel-2 does not have (12 and above) are
+        masked always.
+    bits
+        Bits to mask, taken as they are; any layout. Default for ``qa_pixel``: 0 to 4 (fill, dilated
+        cloud, cirrus, cloud, shadow), after a check that the numbers are Collection 2's.
+
+    Returns
+    -------
+    Dataset
+        The other variables: float ones with NaN, integers with their ``nodata`` value, where
+        masked. The quality band itself is left out.
+    """
+    if band not in ds:
+        raise ConfigError(
+            f"the dataset has no variable {band!r}; it has {', '.join(map(str, ds.data_vars))}",
+            hint=f'load it as well: load(items, [..., "{band}"])',
+        )
+    decide, options = _decision(band, classes, bits)
+    masked = {
+        name: xr.apply_ufunc(
+            _masked,
+            variable,
+            ds[band],
+            kwargs={"decide": decide, "options": options, "fill": fill_of(variable)},
+            dask="parallelized",
+            output_dtypes=[variable.dtype],
+            keep_attrs="override",
+        )
+        for name, variable in ds.data_vars.items()
+        if name != band
+    }
+    return ds.drop_vars(band).assign(masked)
+
+
+def _decision(band: str, classes: Sequence[int] | None, bits: Sequence[int] | None) -> Any:
+    if classes is not None and bits is not None:
+        raise ConfigError("classes and bits exclude each other", hint="give one of them")
+    if bits is not None:
+        return bits_invalid, tuple(bits)
+    if classes is None and "qa_pixel" in band.lower():
+        return qa_invalid, QA_MASKED
+    if classes is None and band.lower().startswith(("bqa", "qa")):
+        raise ConfigError(
+            f"the layout of {band!r} is not known", hint="name the bits to mask, bits=[…]"
+        )
+    return scl_invalid, tuple(SCL_MASKED if classes is None else classes)
+
+
+def _masked(values: Array, quality: Array, *, decide: Any, options: Any, fill: float) -> Array:
+    result: Array = np.where(decide(quality, options), values.dtype.type(fill), values)
+    return result
+
+
+def fill_of(variable: xr.DataArray) -> float:
+    """What stands for "no data" in a variable."""
+    if variable.dtype.kind == "f":
+        return float("nan")
+    return float(variable.attrs.get("nodata", 0))

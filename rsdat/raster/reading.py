@@ -1,0 +1,232 @@
+"""Reading one source on one grid: the function of a GeoBox that everything above evaluates.
+
+On the same CRS, nearest neighbour is a choice of rows and columns: crops, repeats (20 m to 10 m),
+thinning and flips alike. Between two CRS, the coordinates of the output's pixels are computed
+exactly on a sparse mesh and interpolated to better than 1/10 000 pixel, so that a block's pixels
+do not depend on how the output is cut into blocks (GDAL's own default is off by up to 1/8 pixel).
+Other resamplings are GDAL's warper.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from rsdat.errors import DataError
+from rsdat.raster.coordinates import axis_indices, pixel_map
+from rsdat.raster.files import Header, dataset, describe, header, reading
+from rsdat.raster.sources import Source
+
+Array = NDArray[Any]
+
+#: Most pixels read at once where the output takes only some of them (thinning without overviews).
+_STRIP = 16_000_000
+
+
+def read(
+    source: Source, geobox: GeoBox, *, resampling: str = "nearest", dtype: str | None = None
+) -> Array:
+    """Pixels of a source on a grid.
+
+    Parameters
+    ----------
+    source
+        The band to read.
+    geobox
+        The grid of the result.
+    resampling
+        ``nearest``, or another of rasterio's names; bands of classes or bits are always
+        ``nearest``. Where the output is at least twice as coarse, the nearest finer overview of
+        the file is read.
+    dtype
+        None: float32, scaled, NaN where there is no data; for classes the file's integers.
+        Otherwise the stored numbers in this type.
+
+    Returns
+    -------
+    array (y, x)
+        Where nothing is known: NaN, or :func:`fill_value` for integers.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read.
+    """
+    with reading(source, geobox):
+        head = describe(dataset(source), source)
+        values, valid = _pixels(source, head, geobox, resampling)
+    if dtype is not None or source.categorical:
+        return _stored(source, head, values, valid, dtype or head.dtype)
+    return _scaled(source, head, values, valid)
+
+
+def fill_value(source: Source, head: Header, dtype: str) -> float:
+    """What stands for "no data" in stored numbers: nodata, or a choice where none is known."""
+    nodata = nodata_of(source, head)
+    if nodata is not None and not (np.isnan(nodata) and np.dtype(dtype).kind != "f"):
+        return nodata
+    if np.dtype(dtype).kind == "f":
+        return float("nan")
+    if source.categorical and "qa_pixel" in source.asset.lower():
+        return 1  # bit 0 of QA_PIXEL: fill
+    return 0 if np.dtype(dtype).kind in "ub" else float(np.iinfo(dtype).min)
+
+
+def nodata_of(source: Source, head: Header) -> float | None:
+    """The nodata value: the file's own, else the item's."""
+    return head.nodata if head.nodata is not None else source.nodata
+
+
+def _stored(source: Source, head: Header, values: Array, valid: Array | None, dtype: str) -> Array:
+    if not np.can_cast(values.dtype, dtype, "same_kind"):
+        raise DataError(
+            f"item {source.item}: asset {source.asset} holds {values.dtype}, and the first item "
+            f"{dtype} ({source.href})",
+            hint="load these items apart, or without scale=False",
+        )
+    result = values.astype(dtype, copy=False)
+    if valid is not None:
+        result = np.where(valid, result, np.array(fill_value(source, head, dtype), dtype))
+    return result
+
+
+def _scaled(source: Source, head: Header, values: Array, valid: Array | None) -> Array:
+    nodata = nodata_of(source, head)
+    if nodata is not None and not np.isnan(nodata):
+        known = values != nodata
+        valid = known if valid is None else valid & known
+    result = values.astype("float32")
+    scale, offset = source.scale, source.offset
+    if not source.calibrated:
+        scale, offset = head.scale, head.offset
+    if scale is not None and scale != 1.0:
+        result *= np.float32(scale)
+    if offset:
+        result += np.float32(offset)
+    if valid is not None:
+        result[~valid] = np.nan
+    return result
+
+
+def _pixels(
+    source: Source, head: Header, geobox: GeoBox, resampling: str
+) -> tuple[Array, Array | None]:
+    """Stored numbers on the grid, and where they come from the file (None: everywhere)."""
+    same_crs = head.geobox.crs == geobox.crs
+    nearest = resampling == "nearest" or source.categorical
+    steps = ~head.geobox.transform * geobox.transform
+    straight = same_crs and abs(steps.b) < 1e-9 and abs(steps.d) < 1e-9
+    if straight and (nearest or _coincide(steps)):
+        return _choose(source, head, geobox)
+    if nearest:
+        return _gather(source, head, geobox)
+    return _warp(source, head, geobox, resampling)
+
+
+def _coincide(steps: Any) -> bool:
+    shifts = (steps.a - 1, steps.e - 1, steps.c - round(steps.c), steps.f - round(steps.f))
+    return all(abs(shift) < 1e-6 for shift in shifts)
+
+
+def _choose(source: Source, head: Header, geobox: GeoBox) -> tuple[Array, Array | None]:
+    steps = ~head.geobox.transform * geobox.transform
+    opened, grid = _at_scale(source, head, min(abs(steps.a), abs(steps.e)))
+    steps = ~grid.transform * geobox.transform
+    rows = axis_indices(steps.e, steps.f, geobox.height)
+    columns = axis_indices(steps.a, steps.c, geobox.width)
+    row_in = (rows >= 0) & (rows < grid.height)
+    column_in = (columns >= 0) & (columns < grid.width)
+    values = np.zeros(tuple(geobox.shape), opened.dtypes[source.band - 1])
+    if not (row_in.any() and column_in.any()):
+        return values, np.zeros(values.shape, bool)
+    part = _take(opened, source.band, rows[row_in], columns[column_in])
+    if row_in.all() and column_in.all():
+        return part, None
+    valid = row_in[:, None] & column_in[None, :]
+    values[valid] = part.ravel()
+    return values, valid
+
+
+def _take(opened: Any, band: int, rows: Array, columns: Array) -> Array:
+    left, right = int(columns.min()), int(columns.max()) + 1
+    height = int(rows.max()) - int(rows.min()) + 1
+    if _runs(rows) and _runs(columns):
+        return np.asarray(
+            opened.read(band, window=Window(left, int(rows[0]), right - left, height))
+        )
+    strips = max(1, -(-height * (right - left) // _STRIP)) if height > 2 * len(rows) else 1
+    parts = []
+    for some in np.array_split(rows, min(strips, len(rows))):
+        top, bottom = int(some.min()), int(some.max()) + 1
+        block = opened.read(band, window=Window(left, top, right - left, bottom - top))
+        parts.append(block[some - top][:, columns - left])
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _runs(indices: Array) -> bool:
+    return bool((np.diff(indices) == 1).all())
+
+
+def _gather(source: Source, head: Header, geobox: GeoBox) -> tuple[Array, Array | None]:
+    rows, columns = pixel_map(geobox, head.geobox)
+    grid = head.geobox
+    valid = (rows >= 0) & (rows < grid.height) & (columns >= 0) & (columns < grid.width)
+    values = np.zeros(tuple(geobox.shape), head.dtype)
+    if not valid.any():
+        return values, valid
+    spread = int(np.ptp(rows[valid])) + 1, int(np.ptp(columns[valid])) + 1
+    scale = min(spread[0] / geobox.height, spread[1] / geobox.width)
+    opened, coarse = _at_scale(source, head, scale)
+    rows = np.clip(rows[valid] * coarse.height // grid.height, 0, coarse.height - 1)
+    columns = np.clip(columns[valid] * coarse.width // grid.width, 0, coarse.width - 1)
+    top, left = int(rows.min()), int(columns.min())
+    window = Window(left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1)
+    values[valid] = opened.read(source.band, window=window)[rows - top, columns - left]
+    return values, None if valid.all() else valid
+
+
+def _at_scale(source: Source, head: Header, scale: float) -> tuple[Any, GeoBox]:
+    """The file, or the coarsest of its overviews that is still as fine as the output."""
+    levels = [i for i, factor in enumerate(head.overviews) if factor <= scale * (1 + 1e-6)]
+    if scale < 2 or not levels:
+        return dataset(source), head.geobox
+    opened = dataset(source, max(levels, key=lambda i: head.overviews[i]))
+    return opened, GeoBox(opened.shape, opened.transform, head.geobox.crs)
+
+
+def _warp(
+    source: Source, head: Header, geobox: GeoBox, resampling: str
+) -> tuple[Array, Array | None]:
+    nothing = np.zeros(tuple(geobox.shape), head.dtype)
+    rows, columns = pixel_map(geobox, head.geobox, exact=False)
+    reach = 4  # the widest kernel (lanczos) looks three pixels around
+    near = (rows > -reach) & (rows < head.geobox.height + reach)
+    near &= (columns > -reach) & (columns < head.geobox.width + reach)
+    if not near.any():
+        return nothing, np.zeros(nothing.shape, bool)
+    nodata = nodata_of(source, head)
+    options = {"add_alpha": True} if nodata is None else {"src_nodata": nodata, "nodata": nodata}
+    with WarpedVRT(
+        dataset(source),
+        src_crs=head.geobox.crs.to_wkt(),
+        crs=geobox.crs.to_wkt(),
+        transform=geobox.transform,
+        width=geobox.width,
+        height=geobox.height,
+        resampling=Resampling[resampling],
+        tolerance=0.001,
+        **options,
+    ) as warped:
+        values = warped.read(source.band)
+        if nodata is None:
+            return values, warped.read(warped.count) > 0
+        return values, np.isfinite(values) if np.isnan(nodata) else values != nodata
+
+
+__all__ = ["fill_value", "header", "nodata_of", "read"]

@@ -1,0 +1,101 @@
+"""Hrefs and small files: what is remote, absolute names, reading through fsspec, atomic writing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from rsdat.errors import DataError
+
+
+def is_remote(href: str) -> bool:
+    """Whether an href leads off this machine's file systems (``https://…``, ``s3://…``)."""
+    scheme = urlsplit(href).scheme
+    return len(scheme) > 1 and scheme != "file"
+
+
+def absolute(href: str | os.PathLike[str]) -> str:
+    """An href that means the same in every process: remote as it is, local as an absolute path."""
+    text = os.fspath(href)
+    if is_remote(text):
+        return text
+    if text.startswith("file://"):
+        text = unquote(urlsplit(text).path)
+    return os.path.abspath(os.path.expanduser(text))
+
+
+def read_text(href: str) -> str:
+    """Read a text file, local or remote.
+
+    Raises
+    ------
+    DataError
+        When it is not there, may not be read, is not text, or its server does not answer.
+    """
+    place = absolute(href)
+    try:
+        if not is_remote(place):
+            return Path(place).read_text(encoding="utf-8")
+        import fsspec
+
+        with fsspec.open(place, "rt", encoding="utf-8") as stream:
+            return str(stream.read())
+    except FileNotFoundError:
+        raise DataError(f"{place} does not exist", hint="check the name of the file") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{place} is not a text file", hint="give a STAC file (JSON)") from None
+    except ImportError as error:
+        raise DataError(
+            f"{place}: no filesystem is installed for this kind of address ({error})",
+            hint="install the fsspec filesystem that the message names",
+        ) from None
+    except Exception as error:
+        # fsspec hands on whatever its backend raises: aiohttp, botocore, OSError.
+        raise DataError(
+            f"{place} cannot be read: {error or type(error).__name__}",
+            hint="check the address, the network and your credentials for it",
+        ) from error
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Write a local file so that it is there complete or not at all.
+
+    Raises
+    ------
+    DataError
+        When the directory is missing, read-only or full.
+    """
+    target = Path(path)
+    temporary: str | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+        temporary = None
+    except OSError as error:
+        raise DataError(
+            f"{target} cannot be written: {error.strerror}",
+            hint="choose another directory, or make room in this one",
+        ) from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary)
+    return target
+
+
+def _umask() -> int:
+    # The umask can only be read by setting it; /proc avoids that race between threads.
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    except OSError:
+        pass
+    return 0o022
