@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 # Bound at once: a module and its function share this name, and the module would win later.
 from rsdat.environment.interpreter import interpreter
 
-from rsdat.environment.interpreter import interpreter
-
 # Name -> the module that defines it; resolved on first use: the job queue asks for the interpreter
 # alone.
 _EXPORTS = {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rsdat.config.models import Site
+if TYPE_CHECKING:
+    from rsdat.config.models import Site
 
 #: Runs "$@" with a leading ``~/`` of each word expanded: a Host passes words as they are, and the
 #: laptop does not know the home directory there.

@@ -90,8 +90,8 @@ def local_version(version: str, files: Mapping[str, bytes]) -> str:
     return f"{version.split('+')[0]}+g{digest.hexdigest()[:10]}"
 
 
-def pack() -> Wheel:
-    """Pack the rsdat that is running.
+def pack(package: Path | None = None) -> Wheel:
+    """Pack the rsdat that is running, or a copy of its package.
 
     Raises :class:`~rsdat.errors.EnvironmentMissing` when it is not an installed package.
     """
@@ -102,7 +102,7 @@ def pack() -> Wheel:
             "this rsdat is not installed on this machine, so its wheel cannot be packed",
             hint="install it: make install, or pip install --editable .",
         ) from None
-    files = contents(Path(rsdat.__file__).parent)
+    files = contents(package or Path(rsdat.__file__).parent)
     version = distribution.version
     if not released(distribution):
         version = local_version(version, files)
@@ -147,3 +147,20 @@ def _archive(files: Mapping[str, bytes], record: str) -> bytes:
             add(name, content)
         add(record, ("\n".join([*rows, f"{record},,"]) + "\n").encode())
     return stream.getvalue()
+
+
+def write(directory: Path) -> Path:
+    """Pack into a directory, in place of other versions there; returns the file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.glob("rsdat-*.whl"):
+        old.unlink()
+    wheel = pack()
+    path = directory / wheel.filename
+    path.write_bytes(wheel.content)
+    return path
+
+
+if __name__ == "__main__":
+    import sys
+
+    print(write(Path(sys.argv[1] if len(sys.argv) > 1 else "dist")))
