@@ -24,7 +24,7 @@ def _load_jupyter_server_extension(serverapp: Any) -> None:
 
     from rsdat.cluster.handlers import AdaptHandler, ScaleHandler, StatusHandler
 
-    _mend_panel()
+    _mend_manager()
     base = serverapp.web_app.settings["base_url"]
     serverapp.web_app.add_handlers(
         ".*$",
@@ -63,7 +63,7 @@ def _cluster_id() -> str:
     return str(next(iter(clusters)))
 
 
-async def scale_session(workers: int, pool: str | None = None) -> None:
+def scale_session(workers: int, pool: str | None = None) -> None:
     """Scale the session's cluster; raises as :meth:`SlurmCluster.scale` does."""
     cluster = session_cluster()
     cluster.scale(workers, pool=pool)
@@ -94,24 +94,35 @@ async def drain(reason: str) -> None:
     await _manager().close()
 
 
-def _mend_panel() -> None:
-    """Let the panel's SCALE reach the cluster always.
+def _mend_manager() -> None:
+    """Two corrections of the lab extension's manager.
 
-    The lab extension compares the number asked for with the workers *connected*: with 2 of 8
-    connected, SCALE to 2 would do nothing and the other 6 jobs would start later. It also forgets
-    to stop adaptive scaling; our clusters' ``scale`` does.
+    Its SCALE compares the number asked for with the workers *connected*: with 2 of 8 connected,
+    SCALE to 2 would do nothing and the other 6 jobs would start later. And a cluster that fails to
+    start leaves whoever awaits the manager waiting for ever.
     """
     manager = _manager()
+    start = manager.start_cluster
 
     async def scale_cluster(cluster_id: str, n: int) -> Any:
         cluster = manager._clusters.get(cluster_id)
         if cluster is None:
             return None
-        manager._adaptives.pop(cluster_id, None)
         cluster.scale(n)
+        if cluster._adaptive is None:
+            manager._adaptives.pop(cluster_id, None)
         return manager.get_cluster(cluster_id)
 
+    async def start_cluster(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await start(*args, **kwargs)
+        except Exception as error:
+            if not manager.initialized.done():
+                manager.initialized.set_exception(error)
+            raise
+
     manager.scale_cluster = scale_cluster
+    manager.start_cluster = start_cluster
 
 
 def error_body(error: RsdatError) -> str:

@@ -53,7 +53,7 @@ class ScaleHandler(_Handler):
         (workers,) = self.numbers("workers")
         pool = (self.get_json_body() or {}).get("pool")
         try:
-            await extension.scale_session(workers, pool)
+            extension.scale_session(workers, pool)
             self.answer()
         except RsdatError as error:
             self.refuse(error)

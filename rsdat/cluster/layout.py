@@ -1,4 +1,4 @@
-"""Where the parts of a session lie in its directory: names only, shared by all who read or write it.
+"""Where the parts of a session lie in its directory: names only, for all who read or write it.
 
 The directory is 0700 on the cluster's shared file system and, with what the queue says, is the
 whole truth about a session::

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import os
@@ -12,6 +13,7 @@ import distributed
 from distributed.deploy.adaptive import Adaptive
 from distributed.security import Security
 
+from rsdat.cluster import dashboard
 from rsdat.cluster.configuration import record_scheduler
 from rsdat.cluster.layout import Layout
 from rsdat.cluster.limits import check_limit, read_site, session_directory_or_current, stop_adapting
@@ -48,6 +50,7 @@ class LocalCluster(distributed.LocalCluster):  # type: ignore[misc]
         self.layout = Layout(PurePosixPath(session_directory_or_current(session_directory)))
         self.site = read_site(self.layout)
         pool = self.site.pools[self.first_pool]
+        self._dashboard: asyncio.Task[None] | None = None
         memory = worker_memory(pool)
         directory = pool.local_directory
         super().__init__(
@@ -60,7 +63,7 @@ class LocalCluster(distributed.LocalCluster):  # type: ignore[misc]
             local_directory=os.path.expandvars(directory) if directory else None,
             host="127.0.0.1",
             protocol="tls://",
-            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs=dict(dashboard.SCHEDULER_OPTIONS),
             worker_dashboard_address=None,
             security=Security(),
             silence_logs=logging.WARNING,
@@ -120,4 +123,11 @@ class LocalCluster(distributed.LocalCluster):  # type: ignore[misc]
 
     async def _start(self) -> None:
         await super()._start()
-        record_scheduler(self.layout, self.scheduler.address)
+        if self._dashboard is None:
+            record_scheduler(self.layout, self.scheduler.address)
+            self._dashboard = asyncio.create_task(dashboard.attach(self.scheduler))
+
+    async def _close(self) -> None:
+        if self._dashboard is not None:
+            self._dashboard.cancel()
+        await super()._close()

@@ -22,7 +22,7 @@ from distributed.deploy.cluster import Cluster
 from distributed.security import Security
 from distributed.utils import NoOpAwaitable
 
-from rsdat.cluster import decisions
+from rsdat.cluster import dashboard, decisions
 from rsdat.cluster.adaptive import JobAdaptive
 from rsdat.cluster.addresses import internal_address
 from rsdat.cluster.configuration import record_scheduler
@@ -68,6 +68,7 @@ class SlurmCluster(SLURMCluster):  # type: ignore[misc]
         self._queue = WorkerJobs(queue_named(self.site.queue), jobs_prefix(self.layout.id))
         self._changed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._dashboard: asyncio.Task[None] | None = None
         self._retirements: set[asyncio.Task[None]] = set()
         self._number = 0
         super().__init__(
@@ -80,9 +81,10 @@ class SlurmCluster(SLURMCluster):  # type: ignore[misc]
             scheduler_options={
                 "host": internal_address(self.site.connection.interface),
                 "port": 0,
-                "dashboard_address": "127.0.0.1:0",
+                **dashboard.SCHEDULER_OPTIONS,
             },
         )
+        self._name = type(self).__name__
         # The head closes its cluster in order; at interpreter exit it would be too late.
         self.shutdown_on_close = False
 
@@ -231,6 +233,7 @@ class SlurmCluster(SLURMCluster):  # type: ignore[misc]
         if self._keeper is None:
             record_scheduler(self.layout, self.scheduler.address)
             self._keeper = asyncio.create_task(self._keep())
+            self._dashboard = asyncio.create_task(dashboard.attach(self.scheduler))
 
     async def _keep(self) -> None:
         """Compare and correct: at once when something changed here, else by asking the queue."""
@@ -380,7 +383,7 @@ class SlurmCluster(SLURMCluster):  # type: ignore[misc]
         if self.status not in (Status.closing, Status.closed):
             stop_adapting(self)
             self.wanted = dict.fromkeys(self.wanted, 0)
-            tasks = [task for task in (self._keeper, *self._retirements) if task]
+            tasks = [task for task in (self._keeper, self._dashboard, *self._retirements) if task]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
