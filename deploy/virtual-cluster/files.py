@@ -102,7 +102,7 @@ def _etc(plan: Plan) -> None:
     _users(etc)
     (etc / "slurm").mkdir(exist_ok=True)
     write(etc / "slurm" / "slurm.conf", settings.slurm_conf(plan))
-    write(etc / "slurm" / "cgroup.conf", settings.CGROUP_CONF)
+    write(etc / "slurm" / "cgroup.conf", settings.cgroup_conf(_slurm_version()))
     write(etc / "slurm" / "slurmdbd.conf", settings.SLURMDBD_CONF, 0o600)
     write(etc / "ssh" / "sshd_config", settings.SSHD_CONFIG)
     shutil.copy(RUN / "id_ed25519.pub", etc / "ssh" / "laptop_keys")
@@ -115,6 +115,11 @@ def _etc(plan: Plan) -> None:
     key.write_bytes(secrets.token_bytes(128))
     key.chmod(0o600)
     shutil.chown(key, "munge", "munge")
+
+
+def _slurm_version() -> tuple[int, int]:
+    words = sh("slurmd", "-V").stdout.split()[-1].split(".")
+    return int(words[0]), int(words[1])
 
 
 def _users(etc: Path) -> None:

@@ -22,6 +22,7 @@ PACKAGES = (
     "openssh-client",
     "iproute2",
     "nftables",
+    "procps",
     "python3-venv",
 )
 
@@ -143,8 +144,13 @@ StorageUser=root
 StorageLoc=slurm_acct_db
 """
 
-# A machine has its control groups in its own way; these hosts look the same everywhere.
-CGROUP_CONF = f"# {MARKER}\nCgroupPlugin=cgroup/v1\nCgroupAutomount=no\n"
+
+def cgroup_conf(version: tuple[int, int]) -> str:
+    """cgroup.conf of this Slurm: no control groups, whatever the machine has of them."""
+    # Before 23.11 there is no "disabled"; the v1 plugin does nothing unless it is asked to.
+    plugin = "disabled" if version >= (23, 11) else "cgroup/v1"
+    return f"# {MARKER}\nCgroupPlugin={plugin}\n"
+
 
 MARIADB = (
     "mariadbd",
