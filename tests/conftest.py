@@ -70,7 +70,8 @@ class Sshd:
         config = self.directory / "sshd_config"
         config.write_text(
             f"{extra}\nPort {self.port}\nListenAddress 127.0.0.1\nUsePAM no\nStrictModes no\n"
-            f"HostKey {self.directory}/host_key\nAuthorizedKeysFile {self.directory}/authorized_keys\n"
+            f"HostKey {self.directory}/host_key\n"
+            f"AuthorizedKeysFile {self.directory}/authorized_keys\n"
             "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPidFile none\n"
             "PermitRootLogin yes\nMaxStartups 100\nMaxSessions 50\n"
         )

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from rsdat.errors import HostError
-from rsdat.host.diagnose import Attempt, explain, keys_of
+from rsdat.host.diagnose import NO_CONTROL, Attempt, explain, keys_of
 from rsdat.host.places import control_directory
 from rsdat.host.terminal import run_showing
 
@@ -26,11 +26,6 @@ from rsdat.host.terminal import run_showing
 CONNECT_TIMEOUT = 15
 #: How long the connection stays when nothing uses it: a working day.
 PERSIST = "12h"
-
-# Stands in for a network connection where there must be none: a client that finds no control
-# connection would log in by itself, perhaps asking. It runs this instead; whatever the shell, its
-# complaint names the program that is not there, and says for certain that nothing has been run.
-NO_CONTROL = "rsdat-no-control-connection"
 
 
 class Control:

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 
 from rsdat.errors import HostError
 
+# Stands in for a network connection where there must be none: a client that finds no control
+# connection would log in by itself, perhaps asking. It runs this instead; whatever the shell, its
+# complaint names the program that is not there, and says for certain that nothing has been run.
+NO_CONTROL = "rsdat-no-control-connection"
+
 
 class LoginRefused(HostError):
     """The host answers, but does not let us in without a person at the keyboard."""
@@ -214,6 +219,12 @@ def _no_forwarding(_match: re.Match[str], attempt: Attempt) -> HostError:
     )
 
 
+def _no_control(_match: re.Match[str], attempt: Attempt) -> HostError:
+    return HostError(
+        f"there is no connection to {attempt.host} any more", hint="Start one: `rsdat connect`."
+    )
+
+
 def port_taken(port: int) -> HostError:
     """Return the error for a local port that another program holds."""
     return HostError(
@@ -234,9 +245,7 @@ def keys_of(identity_files: Sequence[str]) -> tuple[str, ...]:
 _RULES = (
     _Rule(r"Can't open user config file ([^:]+): (.+)", _no_config),
     _Rule(r"Bad owner or permissions on .+", _bad_config),
-    _Rule(r".* line \d+: Bad configuration option.*", _bad_config),
-    _Rule(r".* terminating, \d+ bad configuration options", _bad_config),
-    _Rule(r".* line \d+: .*(?:missing argument|[Uu]nsupported option|[Bb]ad ).*", _bad_config),
+    _Rule(r"^\S+ line \d+: .+$(?=[\s\S]* bad configuration options)", _bad_config),
     _Rule(r"Could not resolve hostname ([^:]+): (.+)", _unknown_name),
     _Rule(
         r"(?:cannot listen to port|Local forwarding on port|bind \[[^\]]*\]:) ?(\d+)", _port_taken
@@ -244,6 +253,7 @@ _RULES = (
     _Rule(r"Offending .+ key in (.+?):(\d+)", _key_changed),
     _Rule(r"(?:No \S+ host key is known|Host key verification failed)", _key_unknown),
     _Rule(r"Session open refused by peer", _too_many_sessions),
+    _Rule(re.escape(NO_CONTROL), _no_control),
     _Rule(r"Too many authentication failures", _too_many_keys),
     _Rule(r"Permissions \d+ for '([^']+)' are too open", _open_key),
     _Rule(r"Permission denied \(([^)]+)\)", _denied),

@@ -6,13 +6,14 @@ import collections
 import contextlib
 import os
 import selectors
+import socket
 import subprocess
 import threading
 import time
 
 from rsdat.errors import HostError
 from rsdat.host.control import Control
-from rsdat.host.diagnose import Attempt, HostTimeout, explain
+from rsdat.host.diagnose import Attempt, HostTimeout, explain, port_taken
 from rsdat.host.names import check_host
 
 # ssh runs LocalCommand once its forwards listen, and not before: no need to try the port, which
@@ -117,8 +118,9 @@ class ControlForward:
         # behind is taken over.
         done = self._ask("forward")
         if done.returncode != 0:
-            error = done.stderr.decode(errors="replace")
-            raise explain(error, control.attempt())
+            if _taken(local_port):
+                raise port_taken(local_port)
+            raise explain(done.stderr.decode(errors="replace"), control.attempt())
 
     def alive(self) -> bool:
         """Whether the control connection is there."""
@@ -142,3 +144,14 @@ class ControlForward:
                 f"the connection to {self._control.host} does not answer",
                 hint="Try again; `rsdat connect` starts a new one.",
             ) from error
+
+
+def _taken(port: int) -> bool:
+    # The control connection only says that it failed; its reason is in a log that nobody reads.
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False

@@ -158,6 +158,10 @@ class LocalHost:
         """Always: we are there."""
         return True
 
+    def answers(self) -> bool:
+        """Always: we are there."""
+        return True
+
     def disconnect(self) -> None:
         """Nothing to do."""
 

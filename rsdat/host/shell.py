@@ -96,8 +96,7 @@ def remote_command(
 def unwrap(stdout: bytes, stderr: bytes, word: str) -> Captured:
     """Take the command's own output out of what a login shell and the command have printed."""
     started, body = _after(stdout, f"{word}:start\n".encode())
-    _, errors = _after(stderr, f"{word}:start\n".encode())
-    errors = errors.partition(f"{word}:end\n".encode())[0]
+    _, errors = unwrap_errors(stderr, word)
     if not started:
         return Captured(False, None, b"", stderr)
     body, end, tail = body.rpartition(f"{word}:end ".encode())
@@ -105,6 +104,12 @@ def unwrap(stdout: bytes, stderr: bytes, word: str) -> Captured:
     if not end or not status.isdigit():
         return Captured(True, None, (body + end + tail), errors)
     return Captured(True, int(status), body, errors)
+
+
+def unwrap_errors(stderr: bytes, word: str) -> tuple[bool, bytes]:
+    """Say whether the command started, and what it (else: everything) wrote to stderr."""
+    started, errors = _after(stderr, f"{word}:start\n".encode())
+    return started, errors.partition(f"{word}:end\n".encode())[0] if started else stderr
 
 
 def lines_between(lines: Iterator[bytes], word: str) -> Iterator[str | int]:

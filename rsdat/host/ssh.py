@@ -15,8 +15,8 @@ from typing import IO, Any
 from rsdat.errors import HostError
 from rsdat.host import shell
 from rsdat.host.base import Completed, Forward, SocketTarget, Target
-from rsdat.host.control import NO_CONTROL, Control
-from rsdat.host.diagnose import Attempt, explain, last_line
+from rsdat.host.control import Control
+from rsdat.host.diagnose import NO_CONTROL, Attempt, explain, last_line
 from rsdat.host.failure import absent, failed, timed_out
 from rsdat.host.forward import LISTENING, ChildForward, ControlForward
 from rsdat.host.names import check_host, check_socket_path, check_user
@@ -65,19 +65,25 @@ class SSHHost:
         it has worked: where each login needs a second factor, a connection that may only be slow
         is worth keeping.
         """
-        if self.control.running():
-            try:
-                self._attempt(["true"], None, PROBE_TIMEOUT)
+        if self.connected():
+            if self.answers():
                 return
-            except HostError:
-                if not interactive:
-                    self.control.login_works()
+            if not interactive:
+                self.control.login_works()
             self.control.stop()
         self._start(interactive)
 
     def connected(self) -> bool:
         """Whether the control connection is there; costs no network."""
         return self.control.running()
+
+    def answers(self) -> bool:
+        """Whether the host answers through the connection we have; never logs in."""
+        try:
+            self._attempt(["true"], None, PROBE_TIMEOUT)
+        except HostError:
+            return False
+        return True
 
     def disconnect(self) -> None:
         """End the control connection and all that goes through it. Harmless when there is none."""
@@ -186,10 +192,10 @@ class SSHHost:
             finally:
                 _end(process)
             errors.seek(0)
-            captured = shell.unwrap(b"", errors.read(), word)
-        said = captured.stderr.decode(errors="replace")
+            started, complaints = shell.unwrap_errors(errors.read(), word)
+        said = complaints.decode(errors="replace")
         if status is None:
-            raise self._lost(argv, process.returncode, captured.started, said)
+            raise self._lost(argv, process.returncode, started, said)
         if status != 0:
             raise failed(self.name, argv, status, said)
 
@@ -244,13 +250,8 @@ class SSHHost:
             raise timed_out(self.name, argv, error.timeout) from error
         captured = shell.unwrap(done.stdout, done.stderr, word)
         if captured.returncode is None:
-            said = (captured.stderr if captured.started else done.stderr).decode(errors="replace")
-            raise self._lost(
-                argv,
-                done.returncode,
-                captured.started,
-                said or done.stderr.decode(errors="replace"),
-            )
+            said = captured.stderr.decode(errors="replace")
+            raise self._lost(argv, done.returncode, captured.started, said)
         return captured
 
     def _client(self, command: str) -> list[str]:
