@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from rsdat.config import Origin, Problem
+    from rsdat.config.models import Connection
 
 app = typer.Typer(no_args_is_help=True, help="The sites: list, show, check, draft, render.")
 
@@ -93,7 +94,9 @@ def lint(
 def init(
     host: Annotated[
         str | None,
-        typer.Argument(metavar="[[USER@]HOST]", help="A login host; this machine by default."),
+        typer.Argument(
+            metavar="[[USER@]HOST]", help="A login host or a site; this machine by default."
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the file here; the name counts.")
@@ -110,15 +113,16 @@ def init(
 
     if output is not None and output.exists():
         raise ConfigError(f"{output}: there is such a file already", hint="name another --output")
-    machine = open_host(host)
+    connection = _connection(host)
+    machine = open_host(connection, name=host)
     machine.connect(interactive=sys.stdin.isatty())
     facts = parse_facts(machine.run(DRAFT_COMMAND, timeout=120, check=False).stdout)
     name = output.stem if output else site_name(host or platform.node())
-    text = draft_yaml(name, host, facts)
+    text = draft_yaml(name, connection, facts)
     if output is not None:
         _write(output, text)
     if as_json:
-        site = draft_site(name, host, facts)
+        site = draft_site(name, connection, facts)
         print_json({"site": site, "file": output, "yaml": text})
     elif output is None:
         print(text, end="")
@@ -143,6 +147,18 @@ def render(name: Name, as_json: Json = False) -> None:
     print(f"### head job of {site.name}\n{head}", end="")
     for pool, script in workers.items():
         print(f"\n### worker job of pool {pool}\n{script}", end="")
+
+
+def _connection(host: str | None) -> Connection | str | None:
+    """How to reach what was named: a known site as its file says, else an ssh host."""
+    from rsdat.config import SiteNotFound, load_site
+
+    if host is None:
+        return None
+    try:
+        return load_site(host).site.connection
+    except SiteNotFound:
+        return host
 
 
 def _write(path: Path, text: str) -> None:

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rsdat.config.queue_facts import (
     DRAFT_COMMAND,
@@ -17,6 +17,9 @@ from rsdat.config.queue_facts import (
 )
 from rsdat.config.units import format_memory, short_walltime
 from rsdat.errors import QueueError
+
+if TYPE_CHECKING:
+    from rsdat.config.models import Connection
 
 __all__ = ["DRAFT_COMMAND", "draft_site", "draft_yaml", "parse_facts", "site_name"]
 
@@ -40,7 +43,7 @@ def site_name(host: str) -> str:
     return name or "site"
 
 
-def draft_site(name: str, host: str | None, facts: QueueFacts) -> dict[str, Any]:
+def draft_site(name: str, host: str | Connection | None, facts: QueueFacts) -> dict[str, Any]:
     """The site's values, ready for :class:`~rsdat.config.models.Site`.
 
     Parameters
@@ -48,7 +51,8 @@ def draft_site(name: str, host: str | None, facts: QueueFacts) -> dict[str, Any]
     name
         Of the site.
     host
-        As the user names it to ssh, with or without ``user@``; None for this machine.
+        As the user names it to ssh, with or without ``user@``, or the connection of a site that
+        is known already; None for this machine.
     facts
         See :func:`~rsdat.config.queue_facts.parse_facts`.
 
@@ -60,7 +64,7 @@ def draft_site(name: str, host: str | None, facts: QueueFacts) -> dict[str, Any]
     return _draft(name, host, facts).values
 
 
-def draft_yaml(name: str, host: str | None, facts: QueueFacts) -> str:
+def draft_yaml(name: str, host: str | Connection | None, facts: QueueFacts) -> str:
     """The same as the text of a site file, which says what was guessed."""
     draft = _draft(name, host, facts)
     lines = [
@@ -71,16 +75,16 @@ def draft_yaml(name: str, host: str | None, facts: QueueFacts) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _draft(name: str, host: str | None, facts: QueueFacts) -> _Draft:
+def _draft(name: str, host: str | Connection | None, facts: QueueFacts) -> _Draft:
     usable = _usable(facts)
     main = usable[0]
     draft = _Draft()
     values, comments = draft.values, draft.comments
     values["name"] = name
-    values["description"] = f"SLURM at {host.rpartition('@')[2] if host else 'this machine'}"
-    if host:
-        user, _, machine = host.rpartition("@")
-        values["connection"] = {"host": machine} | ({"user": user} if user else {})
+    connection = _connection(host)
+    values["description"] = f"SLURM at {connection.get('host', 'this machine')}"
+    if connection:
+        values["connection"] = connection
     values["head"] = _head(main, facts, comments)
     values["pools"] = {"default": _pool(main, facts, comments, "default")}
     for partition in usable[1:_MOST_POOLS]:
@@ -95,6 +99,15 @@ def _draft(name: str, host: str | None, facts: QueueFacts) -> _Draft:
         values["limits"] = {"walltime": short_walltime(max(known))}
         comments[("limits", "walltime")] = "the longest that these partitions allow"
     return draft
+
+
+def _connection(host: str | Connection | None) -> dict[str, Any]:
+    if host is None:
+        return {}
+    if isinstance(host, str):
+        user, _, machine = host.rpartition("@")
+        return {"host": machine} | ({"user": user} if user else {})
+    return host.model_dump(mode="json", exclude_defaults=True)
 
 
 def _usable(facts: QueueFacts) -> list[Partition]:
@@ -172,11 +185,12 @@ def _common(
     """What head and workers are told in the same way: walltime, partition and account."""
     limit = partition.max_walltime
     job["walltime"] = short_walltime(min(_WALLTIME, limit) if limit else _WALLTIME)
-    comments[(*place, "walltime")] = (
-        f"guessed; the partition allows {short_walltime(limit)}"
-        if limit
-        else "guessed; the partition has no limit"
-    )
+    if not limit:
+        comments[(*place, "walltime")] = "guessed; the partition has no limit"
+    elif limit > _WALLTIME:
+        comments[(*place, "walltime")] = f"guessed; the partition allows {short_walltime(limit)}"
+    else:
+        comments[(*place, "walltime")] = "the most that the partition allows"
     job["partition"] = partition.name
     allowed = [a for a in facts.accounts if partition.accounts is None or a in partition.accounts]
     if facts.default_account in allowed or not allowed:
@@ -241,8 +255,12 @@ def scalar(value: Any) -> str:
     """A value as YAML writes it: a text goes without quotes where it is surely read as one."""
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_./@-]*(?: [\w./@-]+)*", value):
         plain = value.lower() not in {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
-        return value if plain else json.dumps(value)
-    if isinstance(value, str) and re.fullmatch(r"[0-9]+[A-Za-z]+|[~/$][\w/.$]+", value):
+        return value if plain else f'"{value}"'
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+[A-Za-z]+|[~/$][\w/.$-]+", value):
         return value
-    # JSON is YAML.
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        import yaml
+
+        text = yaml.safe_dump(value, default_style='"', allow_unicode=True, width=10**6)
+        return str(text).rstrip("\n")
+    return json.dumps(value)  # JSON is YAML

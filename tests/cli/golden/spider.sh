@@ -1,0 +1,56 @@
+### head job of spider
+#!/bin/bash
+#SBATCH --job-name=rsdat-NAME-xxxxx
+#SBATCH --output=job.log
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=1
+#SBATCH --time=10:00:00
+#SBATCH --partition=normal
+#SBATCH --signal=B:USR1@120
+
+umask 077
+
+# The queue's warning reaches this shell alone: hand it on to the program, and leave as it leaves.
+child=
+hand_on() {
+    if [ -n "$child" ]; then
+        kill -s "$1" "$child" 2>/dev/null || :
+    elif [ "$1" = TERM ]; then
+        exit 143
+    fi
+}
+trap 'hand_on USR1' USR1
+trap 'hand_on TERM' TERM
+"$HOME"/.rsdat/environments/default/bin/python -m rsdat.session.head &
+child=$!
+# A signal ends a wait early, while the program is still there.
+while :; do
+    status=0
+    wait "$child" || status=$?
+    if [ "$status" -le 128 ] || ! kill -s 0 "$child" 2>/dev/null; then
+        break
+    fi
+done
+# It may have ended just after such a signal: bash still knows how, other shells have told above.
+if [ "$status" -gt 128 ]; then
+    last=0
+    wait "$child" || last=$?
+    [ "$last" -eq 127 ] || status=$last
+fi
+exit "$status"
+
+### worker job of pool default
+#!/bin/bash
+#SBATCH --job-name=rsdat-SESSION-w1
+#SBATCH --output=~/.rsdat/sessions/SESSION/workers/w1.log
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=4
+#SBATCH --mem=32768M
+#SBATCH --time=10:00:00
+#SBATCH --partition=normal
+
+umask 077
+export DASK_CONFIG="$HOME"/.rsdat/sessions/SESSION/dask
+export RSDAT_SESSION="$HOME"/.rsdat/sessions/SESSION
+
+exec "$HOME"/.rsdat/environments/default/bin/python -m distributed.cli.dask_worker tls://SCHEDULER:PORT --name w1 --nthreads 4 --memory-limit 32GiB --local-directory "${TMPDIR:-/tmp}" --no-dashboard --dashboard-address 127.0.0.1:0 --protocol tls:// --death-timeout 60 --lifetime 35220s --lifetime-stagger 600s
