@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -217,8 +218,26 @@ class Laptop:
             **options,
         )
 
+    def processes(self) -> list[int]:
+        """Everything that it started and that still runs: tunnels, ssh connections, the lot."""
+        mark, found = f"XDG_RUNTIME_DIR={self.directory}/runtime".encode(), []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if mark in (process / "environ").read_bytes().split(b"\0"):
+                    found.append(int(process.name))
+        return found
+
+    def power_off(self) -> None:
+        """What a flat battery does: all its processes are gone at once."""
+        while running := self.processes():
+            for process in running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(0.02)
+
     def close(self) -> None:
-        """Remove its directories."""
+        """End its processes and remove its directories."""
+        self.power_off()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -231,9 +250,16 @@ def rsdat() -> Iterator[Laptop]:
 
 
 @pytest.fixture
-def another_laptop() -> Callable[[], Laptop]:
+def another_laptop() -> Iterator[Callable[[], Laptop]]:
     """A maker of further laptops: the same person at another machine."""
-    return Laptop
+    with contextlib.ExitStack() as stack:
+
+        def make() -> Laptop:
+            laptop = Laptop()
+            stack.callback(laptop.close)
+            return laptop
+
+        yield make
 
 
 @pytest.fixture(scope="session")
