@@ -22,7 +22,7 @@ from rsdat.config.origin import (
     in_order,
     invalid,
 )
-from rsdat.config.places import DEFAULTS, Places, places, site_file
+from rsdat.config.places import DEFAULTS, Places, places, same_place, site_file
 from rsdat.config.values import Values, from_mapping, merge
 from rsdat.config.variables import from_environment, from_options
 from rsdat.errors import ConfigError
@@ -161,9 +161,8 @@ def lint(
     name = file.stem
     layers = []
     if own is not None and file.name != DEFAULTS:
-        here = file.resolve()
         for layer, below in where.files(name):
-            if below.resolve() == here:
+            if same_place(below, file):
                 break
             layers.append((layer, _read_quietly(below, layer)))
     layer = own or Layer.ADMIN

@@ -28,7 +28,10 @@ def check_against_admin(
     admin, admin_values
         The admin's layers alone.
     """
-    problems = list(_limits_raised(site.limits, values, admin.limits, admin_values))
+    problems = [
+        *_limits_raised(site.limits, values, admin.limits, admin_values),
+        *_walltimes_left_out(site, values, admin, admin_values),
+    ]
     for index, pattern in enumerate(admin.limits.locked):
         lock = tuple(pattern.split("."))
         where = admin_values.origin((*_LOCKED, str(index)))
@@ -42,6 +45,20 @@ def check_against_admin(
             if _matches(lock, path) and _changed(path, site, admin)
         ]
     return problems
+
+
+def _walltimes_left_out(
+    site: Site, values: Values, admin: Site, admin_values: Values
+) -> Iterator[Problem]:
+    """Jobs that would run for the queue's default time, which may be over the admin's limit."""
+    most = admin.limits.walltime
+    for place in [("head",), *(("pools", name) for name in site.pools)] if most else []:
+        path = (*place, "walltime")
+        known = place == ("head",) or place[1] in admin.pools
+        if _value(site, path) is None and (not known or _value(admin, path) is not None):
+            where = admin_values.origin(("limits", "walltime"))
+            message = f"a walltime is needed here: {where} limits it to {short_walltime(most)}"
+            yield Problem(values.origin(path), ".".join(path), message)
 
 
 def _set_by_user(values: Values) -> Iterator[Path]:

@@ -69,12 +69,16 @@ class Places:
 
     def layer_of(self, path: Path) -> Layer | None:
         """The layer that a file belongs to by where it lies; None for a file elsewhere."""
-        path = path.resolve()
         for layer, directory in self.directories():
-            inside = path.parent == (directory / "sites").resolve()
-            if inside or path == (directory / DEFAULTS).resolve():
+            inside = path.parent.resolve() == (directory / "sites").resolve()
+            if inside or same_place(path, directory / DEFAULTS):
                 return layer
         return None
+
+
+def same_place(one: Path, other: Path) -> bool:
+    """Whether two paths name the same entry of the same directory, be it a link to elsewhere."""
+    return one.name == other.name and one.parent.resolve() == other.parent.resolve()
 
 
 def site_file(directory: Path, name: str) -> Path:

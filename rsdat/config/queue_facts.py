@@ -16,20 +16,24 @@ from rsdat.errors import QueueError
 
 _MARK = "@@rsdat "
 
-# Accounting may be absent or slow: it has ten seconds, and its failure is no failure. A command
-# over ssh often has no login shell's PATH, where sites put SLURM: /etc/profile has it.
+# A command over ssh often has no login shell's PATH, where sites put SLURM: /etc/profile has it.
+# Each question has its time, together under a minute. A controller that hangs is a failure;
+# accounting that is absent or slow is none.
 _SCRIPT = f"""\
 command -v sinfo >/dev/null 2>&1 || {{ [ -r /etc/profile ] && . /etc/profile >/dev/null 2>&1; }}
 command -v sinfo >/dev/null 2>&1 || {{ echo '{_MARK}absent'; exit 0; }}
 export LC_ALL=C
 unset SINFO_FORMAT
 echo '{_MARK}version'; sinfo --version
-echo '{_MARK}partitions'; scontrol show partition -o 2>&1
-echo '{_MARK}nodes'; sinfo -h -e -o '%R|%c|%m|%D|%G' 2>&1
+echo '{_MARK}partitions'; timeout 25 scontrol show partition -o 2>&1 || {{
+    [ $? -ne 124 ] || echo 'no answer within 25 s'
+    echo '{_MARK}end'; exit 0
+}}
+echo '{_MARK}nodes'; timeout 15 sinfo -h -e -o '%R|%c|%m|%D|%G' 2>&1
 echo '{_MARK}accounts'
 me=$(id -un)
-timeout 10 sacctmgr -n -P show user "$me" format=DefaultAccount 2>/dev/null | sed 's/^/default|/'
-timeout 10 sacctmgr -n -P show assoc user="$me" format=Account 2>/dev/null | sed 's/^/may|/'
+timeout 8 sacctmgr -n -P show user "$me" format=DefaultAccount 2>/dev/null | sed 's/^/default|/'
+timeout 8 sacctmgr -n -P show assoc user="$me" format=Account 2>/dev/null | sed 's/^/may|/'
 echo '{_MARK}end'
 """
 

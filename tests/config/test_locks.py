@@ -58,6 +58,16 @@ def test_a_locked_key_is_refused_in_every_layer_of_the_user(
     assert [str(problem) for problem in lint(mine, where=where)] == [f"{mine}:2: {locked}"]
 
 
+def test_a_file_that_is_a_link_belongs_where_the_link_is(
+    where: Places, write: Write, admin: Path
+) -> None:
+    elsewhere = write("dotfiles/x.yaml", "head:\n  partition: gpu\n")
+    link = write("user/sites/other.yaml", "").with_name("x.yaml")
+    link.symlink_to(elsewhere)
+    assert [problem.key for problem in lint(link, where=where)] == ["head.partition"]
+    assert lint(elsewhere, where=where) == []
+
+
 def test_what_is_not_locked_is_free(where: Places, admin: Path) -> None:
     assert load(where, {"RSDAT_HEAD__CORES": "8"}).head.cores == 8
 
@@ -96,12 +106,12 @@ def test_a_lock_below_a_section_holds_when_the_section_is_emptied(
 
 
 def test_a_pool_of_the_users_own_is_bound_as_well(where: Places, write: Write, admin: Path) -> None:
-    mine = write("user/sites/x.yaml", "pools:\n  mine:\n    account: other\n")
+    mine = write("user/sites/x.yaml", "pools:\n  mine:\n    account: other\n    walltime: 1h\n")
     assert refusals(where) == [
         f"{mine}:3: pools.mine.account: users may not change this: "
         f"{admin}:6 locks 'pools.*.account'"
     ]
-    mine.write_text("pools:\n  mine:\n    account: staff\n")
+    mine.write_text("pools:\n  mine:\n    account: staff\n    walltime: 1h\n")
     assert load(where).pools["mine"].account == "staff"
 
 
@@ -114,6 +124,16 @@ def test_limits_may_be_lowered_and_not_raised(where: Places, write: Write, admin
     ]
     mine.write_text("limits: {walltime: 3h, workers: 4}\n")
     assert load(where).limits.workers == 4
+
+
+def test_leaving_a_walltime_out_is_no_way_around_the_limit(
+    where: Places, write: Write, admin: Path
+) -> None:
+    needed = f"a walltime is needed here: {admin}:2 limits it to 4h"
+    environ = {"RSDAT_HEAD__WALLTIME": ""}
+    assert refusals(where, environ) == [f"RSDAT_HEAD__WALLTIME: head.walltime: {needed}"]
+    mine = write("user/sites/x.yaml", "pools:\n  mine:\n    cores: 2\n")
+    assert refusals(where) == [f"{mine}:2: pools.mine.walltime: {needed}"]
 
 
 def test_a_site_of_the_users_own_binds_nobody(where: Places, write: Write) -> None:

@@ -72,7 +72,8 @@ def test_a_double_underscore_always_means_a_key() -> None:
 
 
 def test_variables_with_other_meanings_are_left_alone() -> None:
-    others = ["SESSION", "DEBUG", "CONFIG_DIR", "SITE", "NAME", "VC_NAME", "UPDATE_GOLDEN", "X"]
+    others = ["SESSION", "DEBUG", "CONFIG_DIR", "SITE", "NAME", "UPDATE_GOLDEN", "X"]
+    others += ["VC_NAME", "VC_NETWORK", "REQUIRE_CLUSTER", "JOB_RECORD", "TEST_HOST"]
     values, problems = from_environment({f"RSDAT_{name}": "x" for name in others}, POOLS)
     assert not problems
     assert not values.leaves
