@@ -52,9 +52,11 @@ def _walltimes_left_out(
 ) -> Iterator[Problem]:
     """Jobs that would run for the queue's default time, which may be over the admin's limit."""
     most = admin.limits.walltime
-    for place in [("head",), *(("pools", name) for name in site.pools)] if most else []:
-        path = (*place, "walltime")
-        known = place == ("head",) or place[1] in admin.pools
+    if most is None:
+        return
+    for place in [("head",), *(("pools", name) for name in site.pools)]:
+        path: Path = (*place, "walltime")
+        known = place[0] == "head" or place[1] in admin.pools
         if _value(site, path) is None and (not known or _value(admin, path) is not None):
             where = admin_values.origin(("limits", "walltime"))
             message = f"a walltime is needed here: {where} limits it to {short_walltime(most)}"
