@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rsdat.host.names import check_host, check_user, is_this_machine, parse_host
 
 if TYPE_CHECKING:
-    from rsdat.config.models import Connection
     from rsdat.host.base import Host
 
-__all__ = ["open_host", "parse_host"]
+__all__ = ["ConnectionLike", "open_host", "parse_host"]
 
 
-def open_host(connection: Connection | str | None, *, name: str | None = None) -> Host:
+class ConnectionLike(Protocol):
+    """How a host is reached: a site's ``connection``, or what looks like one."""
+
+    @property
+    def host(self) -> str | None:
+        """A host or alias; None is this machine."""
+
+    @property
+    def user(self) -> str | None:
+        """The user there."""
+
+    @property
+    def ssh_config(self) -> str | None:
+        """File for ``ssh -F``."""
+
+
+def open_host(connection: ConnectionLike | str | None, *, name: str | None = None) -> Host:
     """Return the host that a site's connection leads to; nothing is contacted yet.
 
     Parameters

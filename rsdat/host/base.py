@@ -47,6 +47,10 @@ class Forward(Protocol):
 
     local_port: int
 
+    @property
+    def pid(self) -> int | None:
+        """The process that holds it, where that is one of its own."""
+
     def alive(self) -> bool:
         """Whether the forward still stands (a cheap check, no traffic to the target)."""
 
@@ -100,3 +104,6 @@ class Host(Protocol):
         Raises :class:`~rsdat.errors.HostError` with the cause in plain words (unknown name, refused
         key, no answer).
         """
+
+    def answers(self) -> bool:
+        """Whether the host answers through the connection that is there; never logs in."""

@@ -122,6 +122,10 @@ class ControlForward:
                 raise port_taken(local_port)
             raise explain(done.stderr.decode(errors="replace"), control.attempt())
 
+    @property
+    def pid(self) -> None:
+        """None: it is part of another process."""
+
     def alive(self) -> bool:
         """Whether the control connection is there."""
         return not self._closed and self._control.running()

@@ -30,6 +30,10 @@ class Relay:
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
         self._thread.start()
 
+    @property
+    def pid(self) -> None:
+        """None: it is part of another process."""
+
     def alive(self) -> bool:
         """Whether the port listens."""
         return self._thread.is_alive()
