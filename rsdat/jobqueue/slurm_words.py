@@ -64,8 +64,8 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"^(PartitionNodeLimit|PartitionConfig)$",
-        "it asks for more than the partition's nodes have or allow; launch again with fewer "
-        "--cores or less --memory",
+        "it asks for more than the partition has or allows and will not start; launch again with "
+        "fewer --cores, less --memory or a shorter --walltime",
     ),
     (
         r"^ReqNodeNotAvail.*(Reserved|Maint)|^Reserved for maintenance|Maintenance",
@@ -133,7 +133,10 @@ _REASONS: tuple[tuple[str, str], ...] = (
         r"^(InvalidQOS|QOSNotAllowed)$",
         "the QOS may not be used here; change it in the site's YAML",
     ),
-    (r"^JobLaunchFailure$|LAUNCH_FAILED|BOOT_FAIL", "its node could not start it; launch again"),
+    (
+        r"^JobLaunchFailure$|LAUNCH_FAILED|BOOT_FAIL",
+        "its node could not start it, or something ended its script; see its log, and launch again",
+    ),
     (r"^(OutOfMemory|OUT_OF_MEMORY)$", "it used more memory than it asked for; give it more"),
     (r"^NonZeroExitCode$", "its program ended with an error; see its log"),
     (r"^RaisedSignal", "its program was ended by a signal; see its log"),
@@ -253,6 +256,24 @@ _REFUSALS: tuple[tuple[str, str], ...] = (
     (
         r"Required node not available",
         "the nodes asked for are down, drained or reserved; ask for others or wait",
+    ),
+    (
+        r"[Ii]nvalid license",
+        "the licence that was asked for is not known; `scontrol show licenses` lists them",
+    ),
+    (
+        r"Requested reservation|Access denied to requested reservation",
+        "the reservation is not known, not yours, or not now; `scontrol show reservation` lists "
+        "them",
+    ),
+    (
+        r"Invalid node name",
+        "a node that was asked for is not part of the cluster; correct `directives` in the "
+        "site's YAML",
+    ),
+    (
+        r"Invalid (?P<what>--\S+) specification",
+        "sbatch does not understand the value of {what}; correct it in the site's YAML",
     ),
     (
         r"unrecognized option '?(?P<what>[^'\n]*)|invalid option -- '?(?P<letter>[^'\n]*)",
