@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rsdat.errors import RsdatError
+from rsdat.errors import HostError, RsdatError
 
 app = typer.Typer(
     name="rsdat",
@@ -55,13 +55,29 @@ def main() -> None:
     except RsdatError as error:
         if os.environ.get("RSDAT_DEBUG"):
             raise
-        from rsdat.cli.output import report_error
-
-        report_error(error)
-        sys.exit(error.exit_code)
+        _fail(error)
     except BrokenPipeError:
         # The reader of our output (head, less) has left: nobody is there to be told.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
+    except TimeoutError as error:
+        _fail(HostError(str(error) or "a command took too long", hint="Try again in a while."))
+    except Exception as error:
+        if os.environ.get("RSDAT_DEBUG"):
+            raise
+        kind = type(error).__name__
+        _fail(
+            RsdatError(
+                f"unexpected {kind}: {error}",
+                hint="This is a fault of rsdat; `rsdat --debug …` shows where it happened.",
+            )
+        )
+
+
+def _fail(error: RsdatError) -> None:
+    from rsdat.cli.output import report_error
+
+    report_error(error)
+    sys.exit(error.exit_code)

@@ -87,7 +87,10 @@ def _inside(found: Found) -> dict[str, Any] | None:
     if found.overview.state is not State.READY:
         return None
     lab = existing_lab(found.overview, found.host)
-    return ask_json(lab, "rsdat/status") if lab else None
+    inside = ask_json(lab, "rsdat/status") if lab else None
+    if lab is not None and inside is not None:
+        inside["dashboard"] = lab.page(str(inside.get("dashboard_link", "")))
+    return inside
 
 
 def logs(

@@ -7,9 +7,9 @@ import os
 import sys
 import webbrowser
 
+from rsdat.host.places import state_directory
 from rsdat.session.connect import Lab
 from rsdat.session.files import write_atomically
-from rsdat.session.memory import state_directory
 
 
 def has_display() -> bool:

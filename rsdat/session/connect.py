@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from rsdat.errors import HostError, SessionError
 from rsdat.host.base import Host, SocketTarget, Target, TcpTarget
@@ -45,6 +46,11 @@ class Lab:
     def base(self) -> str:
         """The server's root, without the token."""
         return f"http://{self.host}:{self.port}{self.base_url}"
+
+    def page(self, link: str) -> str:
+        """A page of this server, from a link such as ``/proxy/8787/status``; no token in it."""
+        path = urlsplit(link).path.removeprefix(self.base_url).lstrip("/")
+        return f"{self.base}{path}"
 
     @property
     def url(self) -> str:

@@ -35,8 +35,9 @@ def job_name(session_id: str) -> str:
 
 
 def session_of_job(name: str) -> str | None:
-    """The id of the session whose head job has this name; None for a stranger's job."""
-    return name.removeprefix(JOB_PREFIX) if name.startswith(JOB_PREFIX) else None
+    """The id of the session whose head job has this name; None for workers' and others' jobs."""
+    match = re.fullmatch(rf"{JOB_PREFIX}([A-Za-z0-9][A-Za-z0-9.-]*-[{_ALPHABET}]{{5}})", name)
+    return match[1] if match else None
 
 
 def preferred_port(session_id: str) -> int:

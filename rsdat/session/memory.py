@@ -7,20 +7,11 @@ launched where. It only saves questions. Deleting it loses nothing.
 from __future__ import annotations
 
 import json
-import os
 import time
-from pathlib import Path
 from typing import Any
 
+from rsdat.host.places import state_directory
 from rsdat.session.files import write_atomically
-
-
-def state_directory() -> Path:
-    """``$XDG_STATE_HOME/rsdat``, made 0700 when it is not there."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    path = Path(base) / "rsdat"
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path
 
 
 def _read() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from rsdat.config.models import Site
 from rsdat.host.base import Completed
 from rsdat.jobqueue.base import JobQueue, JobState, JobStatus
-from rsdat.session.identity import job_name
+from rsdat.session.identity import job_name, session_of_job
 from rsdat.session.remote import Listing, Record
 
 
@@ -89,8 +89,20 @@ def overviews(listing: Listing, site: Site, queue: JobQueue) -> list[Overview]:
     said = Completed((), listing.queue_status, listing.queue_text, listing.queue_text)
     answers = queue.answered(said)
     jobs = queue.parse_status(listing.queue_text) if answers else {}
-    found = [_overview(record, site, queue, jobs, answers) for record in listing.records]
+    records = [*listing.records, *_orphans(listing, jobs)]
+    found = [_overview(record, site, queue, jobs, answers) for record in records]
     return sorted(found, key=lambda one: one.age)
+
+
+def _orphans(listing: Listing, jobs: Mapping[str, JobStatus]) -> list[Record]:
+    """Sessions whose head job the queue still knows but whose directory was deleted."""
+    known = {record.id for record in listing.records}
+    identities = {session_of_job(job.name): job.id for job in jobs.values() if not job.state.over}
+    return [
+        Record(one, f"{listing.root}/sessions/{one}", job, {"name": one.rpartition("-")[0]})
+        for one, job in identities.items()
+        if one is not None and one not in known
+    ]
 
 
 def _overview(

@@ -1,4 +1,4 @@
-"""``rsdat env`` on the virtual cluster: over ssh, as an ordinary user, without any network there."""
+"""``rsdat env`` on the virtual cluster: over ssh, as an ordinary user, without network there."""
 
 from __future__ import annotations
 

@@ -1,0 +1,165 @@
+"""Hosts and tunnels on the virtual cluster: nodes behind a login host, and a link that is cut."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rsdat.config.models import Connection
+from rsdat.errors import HostError
+from rsdat.host import open_host
+from rsdat.host.base import SocketTarget, Target, TcpTarget
+from rsdat.host.ssh import SSHHost
+from rsdat.session.tunnel import Standing, TunnelSpec, find_tunnel, start_tunnel, stop_tunnel
+from rsdat.session.tunnel_watch import Answer, ask
+
+pytestmark = pytest.mark.cluster
+
+VC = Path(__file__).parents[2] / "deploy/virtual-cluster/vc"
+
+# Serves HTTP on a unix socket and on a port, says which, and ends with its input.
+LAB = """
+import http.server, os, socketserver, sys, tempfile, threading
+
+class Lab(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def address_string(self):
+        return ""
+    def log_message(self, *_):
+        pass
+
+with tempfile.TemporaryDirectory() as directory:
+    unix = socketserver.ThreadingUnixStreamServer(directory + "/s", Lab)
+    tcp = http.server.ThreadingHTTPServer((sys.argv[1], 0), Lab)
+    for server in unix, tcp:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(directory + "/s", tcp.server_port, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def host(virtual_cluster: Any, own_places: Path) -> Iterator[SSHHost]:
+    connection = Connection(host="rsdat-virtual", ssh_config=str(virtual_cluster.ssh_config))
+    found = open_host(connection, name="virtual")
+    assert isinstance(found, SSHHost)
+    yield found
+    found.disconnect()
+
+
+@pytest.fixture
+def targets(virtual_cluster: Any) -> Iterator[dict[str, Target]]:
+    """A small server on c1, by both ways to reach it."""
+    address = virtual_cluster.facts["addresses"]["c1"]
+    argv = [VC, "run", "c1", "--user", "researcher", "--", "/usr/bin/python3", "-c", LAB, address]
+    environment = {**os.environ, "RSDAT_VC_NAME": virtual_cluster.name}
+    with subprocess.Popen(
+        [str(word) for word in argv],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        path, port = process.stdout.readline().split()
+        yield {"socket": SocketTarget("c1", path), "tcp": TcpTarget("c1", int(port))}
+        process.stdin.close()
+
+
+def eventually(what: Callable[[], Any], seconds: float = 120) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := what():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} s")
+
+
+def test_the_login_host_is_named_and_slurm_is_found(host: SSHHost) -> None:
+    host.connect(interactive=False)
+    assert host.resolved == "login"
+    assert host.run(["sinfo", "--version"]).stdout.startswith("slurm")
+    assert host.run(["id", "-un"]).stdout == "researcher\n"
+
+
+def test_nodes_are_reached_through_the_login_host(host: SSHHost, own_places: Path) -> None:
+    assert host.reaches("c1")
+    assert not host.reaches("c99")
+    assert "virtual-c1 " in (own_places / "state/rsdat/known_nodes").read_text()
+
+
+def test_nodes_without_ssh_are_not_reached(host: SSHHost, virtual_cluster: Any) -> None:
+    host.connect(interactive=False)
+    with virtual_cluster.without_node_ssh():
+        assert not host.reaches("c1")
+        with pytest.raises(HostError, match="node c1 of virtual"):
+            host.forward(1, SocketTarget("c1", "/x"))
+
+
+@pytest.mark.parametrize("route", ["socket", "tcp"])
+def test_a_forward_leads_to_a_node(
+    host: SSHHost, targets: dict[str, Target], free_port: int, route: str
+) -> None:
+    forward = host.forward(free_port, targets[route])
+    assert ask(free_port, "/", 10) is Answer.YES
+    forward.close()
+    assert ask(free_port, "/", 10) is Answer.CLOSED
+
+
+def test_a_session_on_the_login_node_needs_no_ssh_to_it(virtual_cluster: Any) -> None:
+    program = (
+        "from rsdat.host import open_host; host = open_host('login'); "
+        "print(type(host).__name__, host.reaches('login'), host.run(['hostname']).stdout)"
+    )
+    done = virtual_cluster.run(
+        "login", sys.executable, "-c", program, user="researcher", check=False
+    )
+    if "Permission denied" in done.stderr or "No such file" in done.stderr:
+        pytest.skip("this Python is out of reach for the cluster's users")
+    assert done.stdout.split() == ["LocalHost", "True", "login"]
+
+
+@pytest.mark.parametrize("route", ["socket", "tcp"])
+def test_a_tunnel_comes_back_after_the_link_was_cut(
+    host: SSHHost,
+    targets: dict[str, Target],
+    free_port: int,
+    virtual_cluster: Any,
+    route: str,
+) -> None:
+    spec = TunnelSpec(
+        session=f"cut-{route}",
+        site="virtual",
+        connection=Connection(host="rsdat-virtual", ssh_config=str(virtual_cluster.ssh_config)),
+        directory="~/",
+        local_port=free_port,
+        target=targets[route],
+    )
+    with contextlib.ExitStack() as stack:
+        stack.callback(stop_tunnel, spec.session)
+        state = start_tunnel(spec)
+        assert ask(free_port, "/", 10) is Answer.YES
+        with virtual_cluster.cut("login"):
+            eventually(lambda: _standing(spec) is Standing.BROKEN)
+        eventually(lambda: _standing(spec) is Standing.OPEN)
+        assert ask(free_port, "/", 10) is Answer.YES
+        now = find_tunnel(spec.session)
+        assert now is not None
+        assert (now.process, now.local_port) == (state.process, state.local_port)
+
+
+def _standing(spec: TunnelSpec) -> Standing | None:
+    state = find_tunnel(spec.session)
+    return state.standing if state is not None else None
