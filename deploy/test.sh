@@ -38,7 +38,7 @@ quietly() { # NAME COMMAND...: shows what the command printed only if it fails
     shift
     "$@" >"$scratch/out" 2>&1
     local status=$?
-    [ $status = 0 ] || { echo "--- $name"; cat "$scratch/out"; }
+    [ $status = 0 ] || { echo "--- $name"; tail -n 60 "$scratch/out"; }
     record "$name" $status
 }
 
