@@ -43,8 +43,6 @@ class Decision:
     """Jobs without workers, cancelled without further ado."""
     retire: tuple[str, ...]
     """Jobs with workers, which hand their work over first."""
-    forget: tuple[str, ...]
-    """Jobs that are over."""
 
 
 def decide(
@@ -61,7 +59,6 @@ def decide(
     held
         Pools for which nothing is submitted now, because their jobs keep failing.
     """
-    forget = [job.name for job in jobs if job.state.over]
     stuck = [job.name for job in jobs if _is_stuck(job)]
     submit: dict[str, int] = {}
     surplus: list[JobView] = []
@@ -77,7 +74,6 @@ def decide(
         submit=submit,
         cancel=(*stuck, *(job.name for job in surplus if not job.connected)),
         retire=tuple(job.name for job in surplus if job.connected),
-        forget=tuple(forget),
     )
 
 

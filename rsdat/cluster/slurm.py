@@ -273,10 +273,11 @@ class SlurmCluster(SLURMCluster):  # type: ignore[misc]
                 return
             now = time.monotonic()
             self._see_workers(now)
+            # Before anything is submitted: a job that failed holds its pool back.
+            for job in [job for job in self._jobs.values() if job.state.over]:
+                self._forget(self._jobs.pop(job.name))
             held = {p for p, t in self.troubles.items() if decisions.pause_left(t, now) > 0}
             plan = decisions.decide(self.wanted, self._views(now), held=held)
-            for name in plan.forget:
-                self._forget(self._jobs.pop(name), now)
             await self._cancel([self._jobs[name] for name in plan.cancel])
             for name in plan.retire:
                 self._begin_retirement(self._jobs[name])
@@ -364,7 +365,7 @@ class SlurmCluster(SLURMCluster):  # type: ignore[misc]
             )
         return views
 
-    def _forget(self, job: WorkerJob, now: float) -> None:
+    def _forget(self, job: WorkerJob) -> None:
         if not job.connected_once and not job.retiring:
             log = self.layout.workers / f"{job.name}.log"
             self._note_trouble(

@@ -28,7 +28,7 @@ def waiting(name: str, **more: object) -> JobView:
 def test_what_is_wanted_and_lives_is_left_alone() -> None:
     decision = decide({"default": 2}, [job("w1"), waiting("w2")])
     assert not decision.submit
-    assert decision.cancel == decision.retire == decision.forget == ()
+    assert decision.cancel == decision.retire == ()
 
 
 def test_missing_jobs_are_submitted() -> None:
@@ -38,8 +38,8 @@ def test_missing_jobs_are_submitted() -> None:
 @pytest.mark.parametrize("state", OVER)
 def test_a_job_that_is_over_is_replaced(state: JobState) -> None:
     decision = decide({"default": 1}, [job("w1", state, 0)])
-    assert decision.forget == ("w1",)
     assert decision.submit == {"default": 1}
+    assert decision.cancel == ()
 
 
 def test_a_job_is_over_when_the_queue_says_so_though_its_node_fell_silent_with_workers() -> None:
@@ -47,9 +47,7 @@ def test_a_job_is_over_when_the_queue_says_so_though_its_node_fell_silent_with_w
 
 
 def test_unknown_is_not_gone() -> None:
-    decision = decide({"default": 1}, [job("w1", JobState.UNKNOWN, 0)])
-    assert not decision.submit
-    assert decision.forget == ()
+    assert not decide({"default": 1}, [job("w1", JobState.UNKNOWN, 0)]).submit
 
 
 def test_a_job_that_ends_is_replaced_before_it_has_ended() -> None:
@@ -123,7 +121,7 @@ def test_after_a_decision_exactly_what_is_wanted_lives(
 ) -> None:
     wanted = {"default": default, "big": big}
     decision = decide(wanted, jobs)
-    left = set(decision.cancel) | set(decision.retire) | set(decision.forget)
+    left = set(decision.cancel) | set(decision.retire)
     for pool, number in wanted.items():
         alive = [
             j
@@ -131,6 +129,7 @@ def test_after_a_decision_exactly_what_is_wanted_lives(
             if j.pool == pool
             and j.name not in left
             and not j.retiring
+            and not j.state.over
             and (j.connected or j.state is not ENDING)
         ]
         assert len(alive) + decision.submit.get(pool, 0) == number
