@@ -278,7 +278,11 @@ def installed(virtual_cluster: VirtualCluster) -> VirtualCluster:
 
 @pytest.fixture(scope="module")
 def no_jobs_left(virtual_cluster: VirtualCluster) -> Iterator[None]:
-    """The module's tests leave no job of the users behind; ask for it in ``pytestmark``."""
+    """The module's tests leave no job of the users behind; ask for it in ``pytestmark``.
+
+    It tells, and cancels nothing: on a cluster that several people share, a job that is new since
+    the module began may be somebody else's.
+    """
     users = tuple(virtual_cluster.facts["homes"])
 
     def jobs() -> set[str]:
@@ -291,5 +295,4 @@ def no_jobs_left(virtual_cluster: VirtualCluster) -> Iterator[None]:
         time.sleep(0.2)
     if left:
         shown = virtual_cluster.run("login", "squeue", "-o", "%i %u %T %j", "-j", ",".join(left))
-        virtual_cluster.run("login", "scancel", *left, check=False)
-        pytest.fail(f"jobs were left behind:\n{shown.stdout}")
+        pytest.fail(f"jobs were left behind (or are somebody else's):\n{shown.stdout}")
