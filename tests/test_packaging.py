@@ -14,6 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from rsdat import errors
 from rsdat.environment import lock, wheel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,3 +142,11 @@ def test_the_packed_wheel_holds_what_the_build_backend_puts_in(tmp_path: Path) -
     }
     assert "rsdat/_shipped/sites/local.yaml" in mine
     assert "rsdat/py.typed" in mine
+
+
+def test_the_page_of_exit_codes_names_every_error() -> None:
+    page = (ROOT / "docs" / "exit-codes.md").read_text()
+    listed = {name: int(code) for code, name in re.findall(r"\| (\d+) \|.*\| `(\w+)` \|", page)}
+    family = [errors.RsdatError, *errors.RsdatError.__subclasses__()]
+    own = {kind.__name__: kind.exit_code for kind in family if kind.__module__ == errors.__name__}
+    assert listed == own

@@ -56,6 +56,8 @@ class Facts:
     record: Mapping[str, Any] | None = None
     """What the environment in use says of itself."""
     complete: tuple[str, ...] = ()
+    leftovers: bool = False
+    """Whether an interrupted installation has left something there."""
     wheels: Mapping[str, int] = field(default_factory=dict)
     """Wheels that lie there already, name to size."""
 

@@ -117,13 +117,17 @@ def install(
     wish = plan(site, facts, lock, wheel.version, damaged=False)
     if facts.record == wish.record:
         if not _damage(site, host, lock, wheel.version):
+            if facts.leftovers:
+                progress("clearing up after an interrupted installation")
+                _make(Work(site, host, facts, wish, wheel, progress), interpreter(site))
             progress(f"nothing to do: rsdat {wheel.version} is there")
             return Installed(False, wheel.version, interpreter(site), wish.layer)
         wish = plan(site, facts, lock, wheel.version, damaged=True)
+    work = Work(site, host, facts, wish, wheel, progress)
     if site.environment.manager == "venv":
-        _make_by_lock(site, host, facts, wish, lock, wheel, offline, progress)
+        _make_by_lock(work, lock, offline)
     else:
-        _make_by_conda(site, host, facts, wish, lock, wheel, progress)
+        _make_by_conda(work, lock)
     progress(f"ready: rsdat {wheel.version}")
     return Installed(True, wheel.version, interpreter(site), wish.layer)
 
@@ -141,58 +145,54 @@ def _damage(site: Site, host: Host, lock: str, version: str) -> bool:
     return bool(compare(found, python="", rsdat_version=version, **wanted))
 
 
-def _make_by_lock(
-    site: Site,
-    host: Host,
-    facts: Facts,
-    wish: Plan,
-    lock: str,
-    wheel: Wheel,
-    offline: bool,
-    progress: Progress,
-) -> None:
-    if not wish.have_packages:
-        files: list[Path] = []
-        if offline:
-            wanted = locks.applying(locks.parse(lock), facts.markers)
-            files += _fetch(host, facts, wanted, progress)
-        if not facts.uv:
-            files += _fetch_uv(host, facts, offline, progress)
-        send(host, files, f"{facts.root}/wheels", facts.wheels, progress)
-    task = {
-        "lock": None if wish.have_packages else lock,
-        "prefix": wish.packages,
-        "uv": facts.uv,
-        "offline": offline,
-    }
-    _make(site, host, [facts.executable], facts, wish, wheel, task, progress)
+@dataclass(frozen=True)
+class Work:
+    """One installation: where, what, from what."""
+
+    site: Site
+    host: Host
+    facts: Facts
+    wish: Plan
+    wheel: Wheel
+    progress: Progress
 
 
-def _fetch(
-    host: Host, facts: Facts, wanted: dict[str, locks.Locked], progress: Progress
-) -> list[Path]:
+def _make_by_lock(work: Work, lock: str, offline: bool) -> None:
+    facts, python = work.facts, [work.facts.executable]
+    if work.wish.have_packages:
+        _make(work, python)
+        return
+    files: list[Path] = []
+    if offline:
+        files += _fetch(work, locks.applying(locks.parse(lock), facts.markers))
+    if not facts.uv:
+        files += _fetch_uv(work)
+    send(work.host, files, f"{facts.root}/wheels", facts.wheels, work.progress)
+    _make(work, python, lock=lock, uv=facts.uv, offline=offline)
+
+
+def _fetch(work: Work, wanted: Mapping[str, locks.Locked]) -> list[Path]:
+    facts, host = work.facts, work.host
     if facts.markers["sys_platform"] != "linux" or facts.glibc is None:
         raise EnvironmentMissing(
             f"{host.name} is no Linux with glibc: there are no wheels to send",
             hint="install without --offline, or make an image and set environment.container",
         )
     tags = download.platforms(facts.markers["platform_machine"], facts.glibc)
-    return download.fetch(wanted, facts.python, tags, progress)
+    return download.fetch(wanted, facts.python, tags, work.progress)
 
 
-def _fetch_uv(host: Host, facts: Facts, offline: bool, progress: Progress) -> list[Path]:
+def _fetch_uv(work: Work) -> list[Path]:
     """The wheel of uv; without it the site's own pip does as well, slower, if there is one."""
-    installer = locks.applying(
-        locks.parse(locks.shipped("installer.lock").read_text()), facts.markers
-    )
+    lines = locks.parse(locks.shipped("installer.lock").read_text())
     try:
-        return _fetch(host, facts, installer, progress)
+        return _fetch(work, locks.applying(lines, work.facts.markers))
     except EnvironmentMissing as error:
-        if facts.ensurepip:
+        if work.facts.ensurepip:
             return []
         raise EnvironmentMissing(
-            f"{host.name} has neither uv nor pip (ensurepip), and uv could not be fetched here: "
-            f"{error.message}",
+            f"{work.host.name} has neither uv nor pip (ensurepip), and uv could not be fetched "
+            f"here: {error.message}",
             hint="run it again where this machine reaches its package index",
         ) from error
 
@@ -238,65 +238,49 @@ def send(
         progress(f"sending wheels {sent}/{len(files)}")
 
 
-def _make_by_conda(
-    site: Site,
-    host: Host,
-    facts: Facts,
-    wish: Plan,
-    specification: str,
-    wheel: Wheel,
-    progress: Progress,
-) -> None:
-    manager = site.environment.manager
+def _make_by_conda(work: Work, specification: str) -> None:
+    manager = work.site.environment.manager
     assert manager != "venv"
-    directory = f"{facts.root}/{wish.packages}"
+    host, root = work.host, work.facts.root
+    directory = f"{root}/{work.wish.packages}"
     prefix = conda.prefix(manager, directory)
-    if not wish.have_packages:
-        progress(f"installing packages with {manager}")
-        file = f"{facts.root}/environment.yaml"
-        host.run(["rm", "-rf", "--", directory])
-        host.run(["mkdir", "-p", facts.root])
-        host.put(specification.encode(), file)
-        for argv in conda.create(manager, directory, file):
-            command = on_site(site, conda.locked(argv, f"{facts.root}/lock"))
+    if not work.wish.have_packages:
+        work.progress(f"installing packages with {manager}")
+        host.run(["rm", "-rf", "--", directory], timeout=None)
+        host.run(["mkdir", "-p", root])
+        host.put(specification.encode(), f"{root}/environment.yaml")
+        for argv in conda.create(manager, directory, f"{root}/environment.yaml"):
+            command = on_site(work.site, conda.locked(argv, f"{root}/lock"))
             done = host.run(command, timeout=None, check=False)
             if done.returncode:
                 raise failure("packages", done.stderr.strip()[-2000:], host.name)
         host.run(["touch", f"{directory}/complete"])
-    task = {"lock": None, "prefix": prefix.removeprefix(f"{facts.root}/"), "offline": False}
-    _make(site, host, [f"{prefix}/bin/python"], facts, wish, wheel, task, progress)
+    _make(work, [f"{prefix}/bin/python"], prefix=prefix.removeprefix(f"{root}/"))
 
 
-def _make(
-    site: Site,
-    host: Host,
-    python: Sequence[str],
-    facts: Facts,
-    wish: Plan,
-    wheel: Wheel,
-    task: dict[str, Any],
-    progress: Progress,
-) -> None:
+def _make(work: Work, python: Sequence[str], **task: Any) -> None:
     """Run the program that makes an environment, on the site; follow what it says."""
-    task = {
-        "root": facts.root,
-        "packages": wish.packages,
-        "layer": wish.layer,
-        "record": wish.record,
-        "wheel": base64.b64encode(wheel.content).decode(),
+    given = {
+        "root": work.facts.root,
+        "packages": work.wish.packages,
+        "layer": work.wish.layer,
+        "record": work.wish.record,
+        "wheel": base64.b64encode(work.wheel.content).decode(),
+        "prefix": work.wish.packages,
+        "lock": None,
         **task,
     }
-    lines = host.stream(on_site(site, starting(python)), input=program("make", task))
-    for event in events(lines):
+    argv = on_site(work.site, starting(python))
+    for event in events(work.host.stream(argv, input=program("make", given))):
         if "progress" in event:
-            progress(event["progress"])
+            work.progress(event["progress"])
         elif "error" in event:
-            raise failure(event["kind"], event["error"], host.name)
+            raise failure(event["kind"], event["error"], work.host.name)
         elif "done" in event:
             return
     raise HostError(
-        f"the installation on {host.name} ended before it was done",
-        hint="run it again: it continues, and the environment that was there still works",
+        f"the installation on {work.host.name} ended before it was done",
+        hint="run it again: the environment that was there still works",
     )
 
 

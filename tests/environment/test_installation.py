@@ -167,6 +167,36 @@ def test_an_interrupted_install_leaves_the_old_one_working(
     assert ask(site, "import zict, rsdat.one_more; print('new')") == "new"
 
 
+def test_leftovers_of_an_interrupted_install_are_cleared_up(site: Site) -> None:
+    install(site, HOST, offline=True, lock=SMALL)
+    before = {path.name for path in environments(site).iterdir()}
+    for name in ("packages-begun", "wheels", "uv-cache"):
+        (environments(site) / name).mkdir()
+    assert not install(site, HOST, offline=True, lock=SMALL).changed
+    assert {path.name for path in environments(site).iterdir()} == before
+
+
+def test_rsdat_on_top_of_what_conda_makes(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A stand-in with conda's options and layout; conda itself is not in any package index.
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "conda").write_text(
+        '#!/bin/sh\n[ "$5 $7" = "--prefix --file" ] || exit 2\n'
+        f'{sys.executable} -m venv --without-pip "$6"\n'
+        'echo "here = 1" >"$(echo "$6"/lib/python*/site-packages)/from_conda.py"\n'
+    )
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    theirs = Site.model_validate({**site.model_dump(), "environment": {"manager": "conda"}})
+    assert install(theirs, HOST).changed
+    assert ask(theirs, "import from_conda, rsdat; print(rsdat.__file__)").startswith(
+        str(environments(site))
+    )
+    with pytest.raises(EnvironmentMissing, match="cannot be made offline"):
+        install(theirs, HOST, offline=True)
+
+
 def test_two_at_once_do_not_disturb_each_other(site: Site) -> None:
     with ThreadPoolExecutor(2) as pool:
         tasks = [pool.submit(install, site, HOST, offline=True, lock=SMALL) for _ in range(2)]

@@ -151,7 +151,6 @@ def make_packages(root: Path, task: dict[str, Any], lock: int) -> None:
         )  # fmt: skip
     requirements.unlink()
     (directory / "complete").touch()
-    shutil.rmtree(root / "wheels", ignore_errors=True)
 
 
 def shebang(python: str) -> bytes:
@@ -252,7 +251,9 @@ def switch(root: Path, name: str) -> str | None:
 
 
 def prune(root: Path, keep: set[str | None]) -> None:
-    """Remove environments that no session runs any more, and packages under no environment."""
+    """Remove environments that no session runs any more, packages under none, and leftovers."""
+    for name in ("wheels", "uv-cache"):
+        shutil.rmtree(root / name, ignore_errors=True)
     used: set[str] = set()
     for directory in root.glob("rsdat-*"):
         stamps = [directory / "used", directory / "complete"]

@@ -29,6 +29,22 @@ def _complete(root: str) -> Any:
     return sorted(name for name in names if os.path.exists(os.path.join(root, name, "complete")))
 
 
+def _leftovers(root: str) -> bool:
+    """Whether an interrupted installation has left something that takes room."""
+    try:
+        names = os.listdir(root)
+    except OSError:
+        return False
+    return any(
+        name in ("wheels", "uv-cache")
+        or (
+            name.startswith("packages-")
+            and not os.path.exists(os.path.join(root, name, "complete"))
+        )
+        for name in names
+    )
+
+
 def _sizes(directory: str) -> Any:
     try:
         return {entry.name: entry.stat().st_size for entry in os.scandir(directory)}
@@ -105,6 +121,7 @@ def main(task: Any) -> None:
             ensurepip=_has("ensurepip"),
             record=_record(os.path.join(root, "default")),
             complete=_complete(root),
+            leftovers=_leftovers(root),
             wheels=_sizes(os.path.join(root, "wheels")),
         )
     print("rsdat-env " + json.dumps(facts))
