@@ -35,13 +35,16 @@ def canonical(name: str) -> str:
 
 
 def shipped(name: str) -> Path:
-    """A file of ``deploy/``: in a checkout from there, else the copy in the installed package.
+    """A file that says what an environment holds: the checkout's, else the installed copy.
 
     Raises :class:`~rsdat.errors.EnvironmentMissing` when neither is there.
     """
     package = Path(rsdat.__file__).parent
-    # An editable installation leaves old copies beside other packages: the checkout goes first.
-    for path in (package.parent / "deploy" / name, package / "_shipped" / name):
+    checkout = package.parent
+    places = [package / "_shipped" / name]
+    if (checkout / "pyproject.toml").is_file():
+        places = [checkout / "deploy" / name, checkout / name]
+    for path in places:
         if path.is_file():
             return path
     raise EnvironmentMissing(
