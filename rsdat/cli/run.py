@@ -1,5 +1,284 @@
-"""The `rsdat run` commands."""
+"""The `rsdat run` commands: NDVI and composites, from STAC items to files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True)
+if TYPE_CHECKING:
+    from rsdat.raster.recipes import Grid, Result, Storage
+
+app = typer.Typer(no_args_is_help=True, help="Satellite images to NDVI and composites.")
+
+Catalogs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="CATALOG...",
+        help="STAC items, catalogs, FeatureCollections, directories of them, or an API.",
+    ),
+]
+Out = Annotated[str, typer.Option("--out", "-o", help="The file to write.")]
+Bbox = Annotated[
+    str | None, typer.Option("--bbox", metavar="W,S,E,N", help="The part, in degrees.")
+]
+When = Annotated[
+    str | None, typer.Option("--datetime", help="As 2023-08 or 2023-08-01/2023-08-31.")
+]
+Collection = Annotated[str | None, typer.Option("--collections", help="Names, with commas.")]
+Limit = Annotated[int | None, typer.Option("--limit", help="The most items to take.")]
+Resolution = Annotated[
+    float | None, typer.Option("--resolution", help="Edge of a pixel, in the unit of the CRS.")
+]
+Crs = Annotated[str | None, typer.Option("--crs", help="As EPSG:32633; else that of most items.")]
+DType = Annotated[
+    str | None, typer.Option("--dtype", help="float32, or int16 (numbers are value / 0.0001).")
+]
+Compress = Annotated[str, typer.Option("--compress", help="zstd, deflate, lzw or none.")]
+SessionName = Annotated[
+    str | None, typer.Option("--session", help="Compute on this session's workers.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command("ndvi")
+def ndvi_command(
+    items: Catalogs,
+    out: Out,
+    bbox: Bbox = None,
+    datetime: When = None,
+    collections: Collection = None,
+    limit: Limit = None,
+    resolution: Resolution = None,
+    crs: Crs = None,
+    mask: Annotated[bool, typer.Option(help="Leave clouds and their shadows out.")] = False,
+    dtype: DType = None,
+    compress: Compress = "zstd",
+    session: SessionName = None,
+    as_json: Json = False,
+) -> None:
+    """NDVI of each item, as cloud optimised GeoTIFFs.
+
+    With several items, -o is a directory, or a name with {id} or {date} in it.
+    """
+    from rsdat.catalog import search
+    from rsdat.raster.recipes import outputs, run_ndvi
+
+    found = search(
+        items, bbox=_bbox(bbox), datetime=datetime, collections=_names(collections), limit=limit
+    )
+    outputs(found, out)
+    with _computing(session, as_json) as (place, progress):
+        started = time.monotonic()
+        results = run_ndvi(
+            found,
+            out,
+            grid=_grid(bbox, resolution, crs),
+            mask=mask,
+            storage=_storage(dtype, compress),
+            progress=progress,
+        )
+    _report(results, place, time.monotonic() - started, as_json)
+
+
+@app.command("composite")
+def composite_command(
+    catalog: Catalogs,
+    out: Out,
+    bbox: Bbox = None,
+    datetime: When = None,
+    method: Annotated[str, typer.Option("--method", help="median, max or mean.")] = "median",
+    bands: Annotated[
+        str | None, typer.Option("--bands", help="With commas; default red,nir.")
+    ] = None,
+    index: Annotated[
+        str | None, typer.Option("--index", help="ndvi: the index of each date, then composited.")
+    ] = None,
+    collections: Collection = None,
+    limit: Limit = None,
+    resolution: Resolution = None,
+    crs: Crs = None,
+    mask: Annotated[bool, typer.Option(help="Leave clouds and their shadows out.")] = True,
+    dtype: DType = None,
+    compress: Compress = "zstd",
+    session: SessionName = None,
+    as_json: Json = False,
+) -> None:
+    """One cloud-free image of many dates, as a cloud optimised GeoTIFF."""
+    from rsdat.catalog import search
+    from rsdat.raster.recipes import run_composite
+
+    found = search(
+        catalog, bbox=_bbox(bbox), datetime=datetime, collections=_names(collections), limit=limit
+    )
+    with _computing(session, as_json) as (place, progress):
+        started = time.monotonic()
+        result = run_composite(
+            found,
+            out,
+            method=method,
+            bands=_names(bands) or (),
+            index=index,
+            grid=_grid(bbox, resolution, crs),
+            mask=mask,
+            storage=_storage(dtype, compress),
+            progress=progress,
+        )
+    _report([result], place, time.monotonic() - started, as_json)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+
+
+def _bbox(text: str | None) -> tuple[float, float, float, float] | None:
+    if text is None:
+        return None
+    from rsdat.catalog.filters import bounding_area
+    from rsdat.errors import ConfigError
+
+    try:
+        numbers = tuple(float(part) for part in text.replace(" ", ",").split(",") if part)
+    except ValueError:
+        raise ConfigError(
+            f"bbox {text!r} is not four numbers",
+            hint="give W,S,E,N in degrees: 13.1,45.9,13.4,46.2",
+        ) from None
+    bounding_area(numbers)
+    west, south, east, north = numbers
+    return west, south, east, north
+
+
+def _grid(bbox: str | None, resolution: float | None, crs: str | None) -> Grid:
+    from rsdat.raster.recipes import Grid
+
+    return Grid(_bbox(bbox), resolution, crs)
+
+
+def _storage(dtype: str | None, compress: str) -> Storage:
+    from rsdat.errors import ConfigError
+    from rsdat.raster.recipes import Storage
+
+    if dtype not in (None, "float32", "int16"):
+        raise ConfigError(f"dtype {dtype!r} is not possible", hint="use float32 or int16")
+    return Storage(dtype, compress)
+
+
+@contextmanager
+def _computing(session: str | None, quiet: bool) -> Iterator[tuple[str, Any]]:
+    """A Dask client of the session, or none; a progress bar; and an orderly end on SIGTERM."""
+
+    def interrupted(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupted)
+    client, place = _client(session)
+    try:
+        with _progress(quiet) as progress:
+            yield place, progress
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        if client is not None:
+            client.close()
+
+
+def _client(session: str | None) -> tuple[Any, str]:
+    """The client of the session meant, and where that is in words.
+
+    Without a session, threads of this process compute: a cluster of our own would only add a
+    scheduler, and an open port on a login node.
+    """
+    from rsdat.cluster import client
+    from rsdat.cluster.layout import SESSION_VARIABLE
+    from rsdat.errors import SessionError
+
+    try:
+        connected = client(_directory(session)) if session else client()
+    except SessionError as error:
+        if session:
+            raise
+        if "no running session" not in error.message:
+            print(f"rsdat: {error.message}; computing in this process", file=sys.stderr)
+        return None, "in this process"
+    if not connected.nthreads():
+        if not session and SESSION_VARIABLE not in os.environ:
+            connected.close()
+            return None, "in this process (the session has no workers)"
+        print(
+            "rsdat: the session has no workers yet; waiting for some (`rsdat scale 2`)",
+            file=sys.stderr,
+        )
+    return connected, "on the session's workers"
+
+
+def _directory(session: str) -> str:
+    from pathlib import Path
+
+    from rsdat.errors import SessionError
+    from rsdat.session.find import find
+
+    found = find(session)
+    directory = str(found.overview.session.directory)
+    if not Path(directory).expanduser().is_dir():
+        raise SessionError(
+            f"session {session} runs on {found.host.name}, where this machine's files are not",
+            hint="run this command in a terminal of its JupyterLab",
+        )
+    return directory
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str], Callable[[int, int], None]] | None]:
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (
+        "{task.description}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        "tiles",
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+
+        def counter(name: str) -> Callable[[int, int], None]:
+            task = bar.add_task(name, total=None)
+            return lambda done, total: bar.update(task, completed=done, total=total)
+
+        yield counter
+
+
+def _report(results: list[Result], place: str, seconds: float, as_json: bool) -> None:
+    if as_json:
+        from rsdat.cli.output import print_json
+
+        print_json(
+            {
+                "outputs": [
+                    {
+                        "path": str(result.path),
+                        "preview": str(result.preview),
+                        "item": str(result.item),
+                        "inputs": list(result.inputs),
+                    }
+                    for result in results
+                ],
+                "seconds": round(seconds, 2),
+                "computed": place,
+            }
+        )
+        return
+    for result in results:
+        size = result.path.stat().st_size / 1e6
+        print(f"{result.path}  {size:.1f} MB, from {len(result.inputs)} item(s)")
+        print(f"  preview {result.preview.name}, STAC item {result.item.name}")
+    print(f"done in {seconds:.1f} s {place}")

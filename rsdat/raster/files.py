@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import rasterio
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
-from rasterio.transform import Affine
 
 from rsdat.errors import DataError
 from rsdat.raster.sources import Source
@@ -41,6 +40,7 @@ _REMOTE = {
 }
 
 _local = threading.local()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,7 @@ def header(source: Source) -> Header:
     DataError
         When the file cannot be opened, has no such band, or neither it nor its item has a CRS.
     """
-    with reading(source):
-        return describe(dataset(source), source)
+    return attempt(lambda: describe(dataset(source), source), source)
 
 
 def describe(opened: Any, source: Source) -> Header:
@@ -136,18 +135,24 @@ def settings(remote: bool = False) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def reading(source: Source, geobox: GeoBox | None = None) -> Iterator[None]:
-    """GDAL's settings, and its errors turned into one that names item, asset, file and place."""
+def attempt(work: Callable[[], T], source: Source, geobox: GeoBox | None = None) -> T:
+    """Do what reads a source, with GDAL's settings; its errors name item, asset, file and place.
+
+    Raises
+    ------
+    DataError
+        What GDAL said, in one message.
+    """
     try:
         with settings(is_remote(source.href)):
-            yield
+            return work()
     except (RasterioError, rasterio._err.CPLE_BaseError, OSError) as error:
         where = f", at {_bounds(geobox)}" if geobox is not None else ""
         cause = str(error.__cause__ or error).strip() or type(error).__name__
-        raise DataError(
-            f"{_place(source)} cannot be read{where}: {cause}", hint=_remedy(source)
-        ) from None
+        message = f"{_place(source)} cannot be read{where}: {cause}"
+    # Raised outside the handler: with GDAL's exception as its context, which cannot be unpickled,
+    # it would not arrive from a worker.
+    raise DataError(message, hint=_remedy(source))
 
 
 def _remedy(source: Source) -> str:
@@ -167,8 +172,3 @@ def _place(source: Source) -> str:
 def _bounds(geobox: GeoBox) -> str:
     box = geobox.boundingbox
     return f"x {box.left:.10g} to {box.right:.10g}, y {box.bottom:.10g} to {box.top:.10g}"
-
-
-def affine(numbers: tuple[float, ...]) -> Affine:
-    """A transform from the six numbers of ``proj:transform``."""
-    return Affine(*numbers[:6])

@@ -15,6 +15,7 @@ from rsdat.raster.sources import Declared
 
 #: Edge of a default chunk, in pixels: 16 MB of float32, some hundred tasks for a Sentinel-2 scene.
 CHUNK = 2048
+_CHUNK_BYTES = 128_000_000
 
 Bounds = tuple[float, float, float, float]
 
@@ -53,7 +54,8 @@ def output_grid(
         meets = asked.left < area.right and asked.right > area.left
         if not (meets and asked.bottom < area.top and asked.top > area.bottom):
             raise DataError(
-                f"the bbox {_text(bbox)} does not meet the items; they cover {_text(_degrees(area))}",
+                f"the bbox {_text(bbox)} does not meet the items, "
+                f"which cover {_text(_degrees(area))}",
                 hint="give the bbox as west,south,east,north in degrees",
             )
         area = area & asked
@@ -135,15 +137,23 @@ def _cells(start: float, stop: float) -> tuple[int, int]:
 
 
 def chunk_shape(
-    chunks: Mapping[str, int] | int | None, grid: GeoBox, blocks: tuple[int, int], source: GeoBox
+    chunks: Mapping[str, int] | int | None,
+    grid: GeoBox,
+    blocks: tuple[int, int],
+    source: GeoBox,
+    dates: int = 1,
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """How rows and columns are cut: as asked, else at the edges of the source's own blocks."""
+    """How rows and columns are cut: as asked, else at the edges of the source's own blocks.
+
+    With many ``dates`` in one chunk the default is smaller, so that a chunk stays near 128 MB.
+    """
+    edge = max(256, min(CHUNK, int((_CHUNK_BYTES / 4 / dates) ** 0.5)))
     if isinstance(chunks, int):
         chunks = {"y": chunks, "x": chunks}
     asked = dict(chunks or {})
     steps = ~source.transform * grid.transform
     aligned = grid.crs == source.crs and abs(abs(steps.a) - 1) < 1e-6 and steps.e > 0
-    rows, columns = _whole_blocks(blocks) if aligned else (CHUNK, CHUNK)
+    rows, columns = _whole_blocks(blocks, edge) if aligned else (edge, edge)
     shifts = (round(steps.f), round(steps.c)) if aligned else (0, 0)
     result = []
     for name, size, default, shift in zip(
@@ -157,10 +167,10 @@ def chunk_shape(
     return result[0], result[1]
 
 
-def _whole_blocks(blocks: tuple[int, int]) -> tuple[int, int]:
+def _whole_blocks(blocks: tuple[int, int], edge: int) -> tuple[int, int]:
     rows, columns = blocks
-    wide = columns * max(1, CHUNK // columns)
-    budget = max(1, CHUNK * CHUNK // wide)
+    wide = columns * max(1, edge // columns)
+    budget = max(1, edge * edge // wide)
     return rows * max(1, budget // rows), wide
 
 

@@ -85,8 +85,8 @@ def load(
         grids = [grid for name in names for grid in _grids(sources[name], heads[name])]
         geobox = output_grid(grids, bbox=bbox, resolution=resolution, crs=crs)
     finest = min(heads.values(), key=lambda head: abs(head.geobox.resolution.x))
-    rows, columns = chunk_shape(chunks, geobox, finest.blocks, finest.geobox)
     times = _time_chunks(chunks, len(ordered))
+    rows, columns = chunk_shape(chunks, geobox, finest.blocks, finest.geobox, max(times))
     variables = {
         name: _variable(
             sources[name], heads[name], geobox, (times, rows, columns), resampling, scale

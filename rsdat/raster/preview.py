@@ -13,7 +13,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
-from rsdat.raster.files import reading
+from rsdat.raster.files import attempt
 from rsdat.raster.sources import Source
 from rsdat.storage import absolute, write_atomically
 
@@ -47,7 +47,18 @@ def preview(
     0.3, so that clouds do not darken the land. No data is transparent.
     """
     source = Source(item=Path(path).stem, asset="data", href=absolute(path))
-    with reading(source), rasterio.open(source.href) as opened:
+    names, chosen, image, numbers = attempt(lambda: _read_small(source.href, max_size), source)
+    values = image.data.astype("float32") * np.float32(numbers[0]) + np.float32(numbers[1])
+    valid = ~np.ma.getmaskarray(image).any(axis=0) & np.isfinite(values).all(axis=0)
+    index = names[chosen[0]] == "ndvi"
+    colours = ndvi_colours(values[0]) if index else _stretched(values, valid)
+    rgba = np.dstack([colours, np.where(valid, 255, 0).astype("uint8")])
+    return write_atomically(png, png_bytes(rgba))
+
+
+def _read_small(href: str, max_size: int) -> tuple[list[str], list[int], Any, tuple[float, float]]:
+    """Names of all bands, the bands to show, their pixels, and their scale and offset."""
+    with rasterio.open(href) as opened:
         factor = max(1.0, max(opened.shape) / max_size)
         size = tuple(max(1, round(edge / factor)) for edge in opened.shape)
         names = [str(name or "").lower() for name in opened.descriptions]
@@ -59,13 +70,7 @@ def preview(
             masked=True,
             resampling=kind,
         )
-        scale, offset = opened.scales[chosen[0]], opened.offsets[chosen[0]]
-    values = image.data.astype("float32") * np.float32(scale) + np.float32(offset)
-    valid = ~np.ma.getmaskarray(image).any(axis=0) & np.isfinite(values).all(axis=0)
-    index = names[chosen[0]] == "ndvi"
-    colours = ndvi_colours(values[0]) if index else _stretched(values, valid)
-    rgba = np.dstack([colours, np.where(valid, 255, 0).astype("uint8")])
-    return write_atomically(png, png_bytes(rgba))
+        return names, chosen, image, (opened.scales[chosen[0]], opened.offsets[chosen[0]])
 
 
 def _choice(names: list[str]) -> list[int]:

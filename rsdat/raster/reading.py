@@ -20,7 +20,7 @@ from rasterio.windows import Window
 
 from rsdat.errors import DataError
 from rsdat.raster.coordinates import axis_indices, pixel_map
-from rsdat.raster.files import Header, dataset, describe, header, reading
+from rsdat.raster.files import Header, attempt, dataset, describe
 from rsdat.raster.sources import Source
 
 Array = NDArray[Any]
@@ -58,9 +58,12 @@ def read(
     DataError
         The file cannot be read.
     """
-    with reading(source, geobox):
+
+    def work() -> tuple[Header, Array, Array | None]:
         head = describe(dataset(source), source)
-        values, valid = _pixels(source, head, geobox, resampling)
+        return head, *_pixels(source, head, geobox, resampling)
+
+    head, values, valid = attempt(work, source, geobox)
     if dtype is not None or source.categorical:
         return _stored(source, head, values, valid, dtype or head.dtype)
     return _scaled(source, head, values, valid)
@@ -227,6 +230,3 @@ def _warp(
         if nodata is None:
             return values, warped.read(warped.count) > 0
         return values, np.isfinite(values) if np.isnan(nodata) else values != nodata
-
-
-__all__ = ["fill_value", "header", "nodata_of", "read"]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rsdat.errors import DataError, RsdatError
+from rsdat.errors import DataError, RsdatError, SessionError
 
 Span = tuple[slice, ...]
 Tile = tuple[Span, NDArray[Any]]
@@ -18,10 +21,10 @@ Tile = tuple[Span, NDArray[Any]]
 
 def current_client() -> Any | None:
     """The Dask client that a notebook has made current; None without one."""
-    from distributed import default_client
-
+    if "distributed" not in sys.modules:
+        return None
     try:
-        return default_client()
+        return sys.modules["distributed"].default_client()
     except ValueError:
         return None
 
@@ -75,7 +78,7 @@ def _in_threads(graph: dict[Any, Any], wanted: dict[Any, Span], client: None) ->
 
     with ThreadPoolExecutor(max_workers=workers) as pool:
         yield from _few(
-            wanted, (workers or 1) + 1, lambda key: pool.submit(compute, key), _first_done
+            wanted, lambda: (workers or 1) + 1, lambda key: pool.submit(compute, key), _first_done
         )
 
 
@@ -92,15 +95,32 @@ def _on_client(graph: dict[Any, Any], wanted: dict[Any, Span], client: Any) -> I
         return client.get(part, key, sync=False)
 
     def first_done(pending: list[Any]) -> Any:
-        return next(iter(wait_for(pending, return_when="FIRST_COMPLETED").done))
+        try:
+            return next(iter(wait_for(pending, return_when="FIRST_COMPLETED").done))
+        except CancelledError as error:
+            raise _cluster_gone() from error
 
-    threads = sum(worker["nthreads"] for worker in client.scheduler_info()["workers"].values())
-    yield from _few(wanted, 2 * max(1, threads), submit, first_done)
+    yield from _few(wanted, _twice_the_threads(client), submit, first_done)
+
+
+def _twice_the_threads(client: Any) -> Callable[[], int]:
+    """How many tiles to have in flight; asked again now and then, because workers come and go."""
+    asked, number = -math.inf, 0
+
+    def ahead() -> int:
+        nonlocal asked, number
+        if time.monotonic() - asked > 2:
+            asked = time.monotonic()
+            # Some even without workers: an adaptive cluster starts them when tasks wait.
+            number = max(8, 2 * sum(client.nthreads().values()))
+        return number
+
+    return ahead
 
 
 def _few(
     wanted: dict[Any, Span],
-    ahead: int,
+    ahead: Callable[[], int],
     submit: Callable[[Any], Any],
     first_done: Callable[[list[Any]], Any],
 ) -> Iterator[Tile]:
@@ -108,7 +128,7 @@ def _few(
     pending: dict[Any, Span] = {}
     try:
         while True:
-            while len(pending) < ahead and (following := next(waiting, None)) is not None:
+            while len(pending) < ahead() and (following := next(waiting, None)) is not None:
                 pending[submit(following[0])] = following[1]
             if not pending:
                 return
@@ -121,6 +141,13 @@ def _few(
             future.cancel()
 
 
+def _cluster_gone() -> SessionError:
+    return SessionError(
+        "the Dask cluster ended, or the connection to it broke, while it was computing",
+        hint="look at it with `rsdat ls`, then run again; nothing half-written is left",
+    )
+
+
 def _result(future: Any) -> NDArray[Any]:
     from distributed.scheduler import KilledWorker
 
@@ -128,6 +155,8 @@ def _result(future: Any) -> NDArray[Any]:
         return np.asarray(future.result())
     except RsdatError:
         raise
+    except CancelledError as error:
+        raise _cluster_gone() from error
     except KilledWorker as error:
         raise DataError(
             f"the workers that computed a tile were killed, several times over ({error})",

@@ -1,0 +1,200 @@
+"""Whole runs: items to finished files with a preview and a STAC item of the result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pystac
+import xarray as xr
+
+from rsdat.catalog import describe_result
+from rsdat.errors import ConfigError, DataError
+from rsdat.raster.cog import Progress, write_cog
+from rsdat.raster.grids import Bounds
+from rsdat.raster.indices import ndvi
+from rsdat.raster.loading import load
+from rsdat.raster.masks import mask_clouds
+from rsdat.raster.preview import preview
+from rsdat.raster.reducers import composite
+from rsdat.raster.sources import source
+
+#: Bands that say which pixels are cloud, the likeliest first.
+QUALITY_BANDS = ("scl", "qa_pixel")
+
+INDICES = ("ndvi",)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What part of the earth, and on which pixels; None leaves it to the items."""
+
+    bbox: Bounds | None = None
+    resolution: float | None = None
+    crs: str | None = None
+
+    def words(self) -> dict[str, Any]:
+        """What was asked, for the result's description."""
+        asked = {"bbox": self.bbox, "resolution": self.resolution, "crs": self.crs}
+        return {name: value for name, value in asked.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How results are stored, as in :func:`rsdat.write_cog`."""
+
+    dtype: str | None = None
+    compress: str = "zstd"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The files of one run, and what they were made from."""
+
+    path: Path
+    preview: Path
+    item: Path
+    inputs: tuple[str, ...]
+
+
+def quality_band(items: Sequence[pystac.Item]) -> str:
+    """The band of clouds that all items have.
+
+    Raises
+    ------
+    DataError
+        When they have none, or not the same.
+    """
+    for name in QUALITY_BANDS:
+        if all(_has(item, name) for item in items):
+            return name
+    lacking = next(item for item in items if not any(_has(item, name) for name in QUALITY_BANDS))
+    raise DataError(
+        f"item {lacking.id} has no band of clouds ({' or '.join(QUALITY_BANDS)})",
+        hint="leave that item out, or compute without a mask (--no-mask)",
+    )
+
+
+def _has(item: pystac.Item, name: str) -> bool:
+    try:
+        source(item, name)
+    except DataError:
+        return False
+    return True
+
+
+def outputs(items: Sequence[pystac.Item], out: str | os.PathLike[str]) -> list[Path]:
+    """One file for each item: ``out`` itself, files in the directory ``out``, or a pattern.
+
+    ``{id}`` and ``{date}`` in the name are replaced. Without them, several items need a directory:
+    one that exists, or a name that does not end in ``.tif``; files are then ``{id}_ndvi.tif``.
+    """
+    text = os.fspath(out)
+    if "{" in text:
+        named = [
+            text.replace("{id}", item.id).replace("{date}", f"{item.datetime:%Y-%m-%d}")
+            if item.datetime
+            else text.replace("{id}", item.id)
+            for item in items
+        ]
+    elif os.path.isdir(text) or text.endswith("/") or not text.lower().endswith((".tif", ".tiff")):
+        named = [os.path.join(text, f"{item.id}_ndvi.tif") for item in items]
+    else:
+        named = [text] * len(items)
+    if len(set(named)) < len(named):
+        raise ConfigError(
+            f"{len(items)} items would be written to {len(set(named))} file(s), as {named[0]}",
+            hint="give a directory, or a name with {id} or {date}",
+        )
+    return [Path(os.path.abspath(os.path.expanduser(name))) for name in named]
+
+
+def run_ndvi(
+    items: Sequence[pystac.Item],
+    out: str | os.PathLike[str],
+    *,
+    grid: Grid | None = None,
+    mask: bool = False,
+    storage: Storage | None = None,
+    progress: Callable[[str], Progress] | None = None,
+) -> list[Result]:
+    """NDVI of each item, a COG each; ``progress`` is asked for one counter per item's name."""
+    grid, storage = grid or Grid(), storage or Storage()
+    results = []
+    for item, path in zip(items, outputs(items, out), strict=True):
+        masks = [quality_band([item])] if mask else []
+        ds = load([item], ["red", "nir", *masks], **_where(grid))
+        index = ndvi(_masked(ds, masks)).isel(time=0, drop=True)
+        chain = {"index": "ndvi", "mask": masks[0] if masks else "none", **grid.words()}
+        counter = progress(item.id) if progress else None
+        results.append(_finish(index, path, [item], chain, storage, counter))
+    return results
+
+
+def run_composite(
+    items: Sequence[pystac.Item],
+    out: str | os.PathLike[str],
+    *,
+    method: str = "median",
+    bands: Sequence[str] = (),
+    index: str | None = None,
+    grid: Grid | None = None,
+    mask: bool = True,
+    storage: Storage | None = None,
+    progress: Callable[[str], Progress] | None = None,
+) -> Result:
+    """One composite of all items: of bands, of an index of each date, or both in that order."""
+    grid, storage = grid or Grid(), storage or Storage()
+    if index is not None and index not in INDICES:
+        raise ConfigError(f"index {index!r} is not known", hint=f"use {', '.join(INDICES)}")
+    kept = list(bands) or ([] if index else ["red", "nir"])
+    masks = [quality_band(items)] if mask else []
+    needed = dict.fromkeys([*kept, *(["red", "nir"] if index else []), *masks])
+    ds = _masked(load(items, list(needed), chunks={"time": -1}, **_where(grid)), masks)
+    layers = {name: ds[name] for name in kept}
+    if index:
+        layers[index] = ndvi(ds)
+    image = composite(xr.Dataset(layers), method)
+    chain = {
+        "composite": method,
+        "bands": ",".join(layers),
+        "mask": masks[0] if masks else "none",
+        **grid.words(),
+    }
+    path = Path(os.path.abspath(os.path.expanduser(out)))
+    counter = progress(path.name) if progress else None
+    return _finish(image, path, items, chain, storage, counter)
+
+
+def _where(grid: Grid) -> dict[str, Any]:
+    return {"bbox": grid.bbox, "resolution": grid.resolution, "crs": grid.crs}
+
+
+def _masked(ds: xr.Dataset, masks: list[str]) -> xr.Dataset:
+    return mask_clouds(ds, masks[0]) if masks else ds
+
+
+def _finish(
+    image: xr.DataArray | xr.Dataset,
+    path: Path,
+    items: Sequence[pystac.Item],
+    chain: dict[str, Any],
+    storage: Storage,
+    counter: Progress | None,
+) -> Result:
+    from rsdat import __version__
+
+    write_cog(
+        image,
+        path,
+        dtype=storage.dtype,
+        compress=storage.compress,
+        tags={"TIFFTAG_SOFTWARE": f"rsdat {__version__}"},
+        progress=counter,
+    )
+    picture = preview(path, path.with_suffix(".png"))
+    described = describe_result(path, items, chain, preview=picture)
+    return Result(path, picture, described, tuple(item.id for item in items))

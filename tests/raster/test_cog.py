@@ -1,0 +1,221 @@
+"""write_cog: valid files, all there or not at all, on threads and on a Dask cluster."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+
+import dask.array as da
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import wrap_xr
+from rasterio.transform import from_origin
+from rio_cogeo import cog_validate
+
+from rsdat.errors import ConfigError, DataError
+from rsdat.raster import load, ndvi, write_cog
+from rsdat.raster.preview import preview
+
+GRID = GeoBox((700, 900), from_origin(600_000, 5_000_000, 10, 10), "EPSG:32632")
+
+
+def image(chunks=(256, 300), name="ndvi") -> xr.DataArray:
+    values = np.random.default_rng(1).random(GRID.shape).astype("float32") * 2 - 1
+    values[:50] = np.nan
+    return wrap_xr(da.from_array(values, chunks=chunks), GRID, nodata=np.nan).rename(name)
+
+
+def read(path) -> np.ndarray:
+    with rasterio.open(path) as opened:
+        return opened.read(1)
+
+
+@pytest.mark.parametrize("compress", ["zstd", "deflate", "lzw", "none"])
+def test_valid_and_exact(tmp_path, compress):
+    data = image()
+    path = write_cog(data, tmp_path / "new" / "out.tif", compress=compress)
+    valid, errors, warnings = cog_validate(path, strict=True)
+    assert valid, (errors, warnings)
+    np.testing.assert_array_equal(read(path), data.values)
+    with rasterio.open(path) as opened:
+        assert opened.overviews(1)
+        assert opened.crs.to_epsg() == 32632
+        assert opened.transform == GRID.transform
+        assert np.isnan(opened.nodata)
+        assert opened.descriptions == ("ndvi",)
+
+
+def test_scaled_integers(tmp_path):
+    data = image()
+    path = write_cog(data, tmp_path / "out.tif", dtype="int16")
+    with rasterio.open(path) as opened:
+        assert opened.nodata == -32768
+        assert opened.scales == (0.0001,)
+        stored = opened.read(1, masked=True)
+    np.testing.assert_array_equal(stored.mask, np.isnan(data.values))
+    np.testing.assert_allclose(stored * 0.0001, np.ma.masked_invalid(data.values), atol=0.5001e-4)
+
+
+def test_numbers_beyond_the_type_are_clipped_and_nodata_stays_free(tmp_path):
+    data = image()
+    data.data[100, 100] = 9.0
+    data.data[100, 101] = -9.0
+    with rasterio.open(write_cog(data, tmp_path / "out.tif", dtype="int16")) as opened:
+        stored = opened.read(1)
+    assert stored[100, 100] == 32767
+    assert stored[100, 101] == -32767
+
+
+def test_a_dataset_becomes_bands(tmp_path):
+    ds = xr.Dataset({"red": image(name="red"), "nir": image(name="nir") + 1})
+    path = write_cog(ds, tmp_path / "out.tif")
+    with rasterio.open(path) as opened:
+        assert opened.descriptions == ("red", "nir")
+        np.testing.assert_array_equal(opened.read(2), ds.nir.values)
+
+
+def test_progress_counts_every_tile(tmp_path):
+    seen = []
+    write_cog(
+        image(), tmp_path / "out.tif", progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen == [(n, 9) for n in range(1, 10)]
+
+
+def test_a_failing_tile_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = write_cog(image(), tmp_path / "out.tif")
+    before = path.read_bytes()
+
+    def fail(block, block_id=None):
+        if block_id == (1, 1):
+            raise DataError("item x: asset red cannot be read")
+        return block
+
+    broken = image()
+    broken.data = da.map_blocks(
+        fail, broken.data, dtype="float32", meta=np.empty((0, 0), "float32")
+    )
+    with pytest.raises(DataError, match="asset red"):
+        write_cog(broken, path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["out.tif"]
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path):
+    def stop(done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_cog(image(), tmp_path / "out.tif", progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path):
+    # A limit on the size of files makes writes fail as a full disk does, without being root.
+    program = textwrap.dedent(
+        """
+        import resource, signal, sys
+        import numpy as np
+        from odc.geo.geobox import GeoBox
+        from odc.geo.xr import wrap_xr
+        from rasterio.transform import from_origin
+        from rsdat.errors import DataError
+        from rsdat.raster import write_cog
+        grid = GeoBox((700, 900), from_origin(0, 0, 10, 10), "EPSG:32632")
+        data = wrap_xr(np.random.default_rng(1).random(grid.shape).astype("float32"), grid)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+        try:
+            write_cog(data, sys.argv[1])
+        except DataError as error:
+            print(error.message, error.hint)
+            sys.exit(8)
+        """
+    )
+    assert hasattr(resource, "RLIMIT_FSIZE")
+    assert hasattr(signal, "SIGXFSZ")
+    for limit in (400_000, 2_600_000):  # while tiles are written, and while they are laid out
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / "out.tif"), str(limit)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 8, (limit, done.stdout, done.stderr)
+        assert "cannot be written" in done.stdout
+        assert "make room" in done.stdout
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_too_little_room_is_seen_before_computing(tmp_path, monkeypatch):
+    usage = type("Usage", (), {"free": 1000})()
+    monkeypatch.setattr("shutil.disk_usage", lambda place: usage)
+    with pytest.raises(DataError, match="its tiles take"):
+        write_cog(image(), tmp_path / "out.tif")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be written"):
+        write_cog(image(), tmp_path / "file" / "out.tif")
+
+
+def test_several_dates_are_refused(tmp_path):
+    data = xr.concat([image(), image()], dim="time")
+    with pytest.raises(ConfigError, match="2 dates"):
+        write_cog(data, tmp_path / "out.tif")
+
+
+def test_data_without_a_grid_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="no grid"):
+        write_cog(xr.DataArray(np.zeros((3, 3))), tmp_path / "out.tif")
+
+
+def test_computes_on_the_current_client(tmp_path, sentinel2):
+    from distributed import Client, LocalCluster
+
+    index = ndvi(load(sentinel2(dates=1), ["red", "nir"], chunks=20)).isel(time=0)
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        path = write_cog(index, tmp_path / "out.tif")
+        workers = client.run(lambda dask_worker: dask_worker.state.tasks is not None)
+    assert len(workers) == 2
+    np.testing.assert_array_equal(read(path), index.compute(scheduler="sync").values)
+
+
+def test_an_error_on_a_worker_arrives_as_it_was(tmp_path, sentinel2):
+    from distributed import Client
+
+    items = sentinel2(dates=1)
+    index = ndvi(load(items, ["red", "nir"], chunks=40)).isel(time=0)
+    with open(items[0].assets["nir"].href, "r+b") as stream:
+        stream.truncate(3000)
+    with (
+        Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None),
+        pytest.raises(DataError, match=r"item scene0: asset nir .* cannot be read") as caught,
+    ):
+        write_cog(index, tmp_path / "out.tif")
+    assert "fetch it again" in (caught.value.hint or "")
+    assert [p.name for p in tmp_path.iterdir()] == ["scenes"]
+
+
+def test_preview_is_a_png_with_transparent_nodata(tmp_path):
+    path = write_cog(image(), tmp_path / "out.tif")
+    png = preview(path, tmp_path / "out.png", max_size=90)
+    with rasterio.open(png) as opened:
+        assert (opened.count, opened.height, opened.width) == (4, 70, 90)
+        alpha = opened.read(4)
+    assert alpha[:5].max() == 0
+    assert alpha[6:].min() == 255
