@@ -161,9 +161,14 @@ def _run_pip(
             path.replace(cache / path.name)
     if process.returncode:
         errors = [text for text in last if text.startswith("ERROR")] or last
+        said = " ".join(errors)
+        unfit = "No matching distribution" in said and "from versions: none" not in said
         raise EnvironmentMissing(
             "the wheels for the site could not be fetched: " + " ".join(errors),
-            hint="run it again where this machine reaches its package index",
+            hint="the site's Python or glibc may be too old for it: set environment.base_python, "
+            "or environment.container"
+            if unfit
+            else "run it again where this machine reaches its package index",
         )
 
 

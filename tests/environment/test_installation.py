@@ -187,6 +187,7 @@ def test_rsdat_on_top_of_what_conda_makes(
         f'{sys.executable} -m venv --without-pip "$6"\n'
         'echo "here = 1" >"$(echo "$6"/lib/python*/site-packages)/from_conda.py"\n'
     )
+    (programs / "conda").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
     theirs = Site.model_validate({**site.model_dump(), "environment": {"manager": "conda"}})
     assert install(theirs, HOST).changed
