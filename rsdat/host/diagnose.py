@@ -219,6 +219,15 @@ def _no_forwarding(_match: re.Match[str], attempt: Attempt) -> HostError:
     )
 
 
+def _no_way_in(_match: re.Match[str], attempt: Attempt) -> HostError:
+    return HostError(
+        f"there is no way by ssh to {attempt.host}: it takes none, its name is not known there, or "
+        "the login host does not forward",
+        hint="Sessions are also reached by TCP through the login host: set connection.route of "
+        "the site to tcp.",
+    )
+
+
 def _no_control(_match: re.Match[str], attempt: Attempt) -> HostError:
     return HostError(
         f"there is no connection to {attempt.host} any more", hint="Start one: `rsdat connect`."
@@ -252,6 +261,7 @@ _RULES = (
     ),
     _Rule(r"Offending .+ key in (.+?):(\d+)", _key_changed),
     _Rule(r"(?:No \S+ host key is known|Host key verification failed)", _key_unknown),
+    _Rule(r"Stdio forwarding request failed", _no_way_in),
     _Rule(r"Session open refused by peer", _too_many_sessions),
     _Rule(re.escape(NO_CONTROL), _no_control),
     _Rule(r"Too many authentication failures", _too_many_keys),
@@ -268,7 +278,7 @@ _RULES = (
     _Rule(r".*Timeout, server .* not responding.*", _no_answer),
     _Rule(r"(No route to host|Network is unreachable|Host is down)", _no_route),
     _Rule(
-        r"stdio forwarding failed|administratively prohibited|Stdio forwarding request failed",
+        r"stdio forwarding failed|administratively prohibited",
         _no_forwarding,
     ),
     _Rule(r".*Connection (?:closed|reset) by .*|.*Connection closed by remote host.*", _closed),

@@ -24,6 +24,8 @@ from rsdat.host.node import NODE_TIMEOUT, node_argv
 
 #: Seconds in which a connection that still stands answers; longer, and it is taken for broken.
 PROBE_TIMEOUT = 10
+#: Seconds that the start-up files of a login there may take.
+GREET_TIMEOUT = 15
 
 
 class SSHHost:
@@ -67,6 +69,8 @@ class SSHHost:
         """
         if self.connected():
             if self.answers():
+                if self._known() is None:
+                    self._greet()
                 return
             if not interactive:
                 self.control.login_works()
@@ -93,7 +97,7 @@ class SSHHost:
     @property
     def resolved(self) -> str | None:
         """The full name of the machine we landed on; a login alias often stands for several."""
-        return self._known().get("host") or None
+        return (self._known() or {}).get("host") or None
 
     def _start(self, interactive: bool) -> None:
         if self.control.start(interactive=interactive):
@@ -106,7 +110,7 @@ class SSHHost:
         # Start-up files that wait or fail are the user's own affair: then we do without.
         with contextlib.suppress(HostError):
             argv = ["sh", "-c", shell.GREET, "sh", word]
-            told = self._attempt(argv, None, 20, path=None).stdout.decode(errors="replace")
+            told = self._attempt(argv, None, GREET_TIMEOUT).stdout.decode(errors="replace")
             host, _, rest = told.partition("\n")
             path = rest.split(f"{word}\n")[1].strip() if rest.count(f"{word}\n") == 2 else ""
             known = {"host": host.strip(), "path": path}
@@ -118,13 +122,14 @@ class SSHHost:
     def _info(self) -> Path:
         return Path(f"{self.control.path}.json")
 
-    def _known(self) -> dict[str, str]:
+    def _known(self) -> dict[str, str] | None:
+        """What was learnt over this connection; None when nobody has asked yet."""
         try:
             if self._info.stat().st_mtime < os.stat(self.control.path).st_mtime:
-                return {}
+                return None
             known: dict[str, str] = json.loads(self._info.read_text())
         except (OSError, ValueError):
-            return {}
+            return None
         return known
 
     # -- commands
@@ -169,7 +174,7 @@ class SSHHost:
             self._start(False)
         word = secrets.token_hex(8)
         command = shell.remote_command(
-            argv, word, path=self._known().get("path"), guarded=input is None
+            argv, word, path=(self._known() or {}).get("path"), guarded=input is None
         )
         with (
             tempfile.TemporaryFile() as errors,
@@ -234,11 +239,9 @@ class SSHHost:
         argv: Sequence[str],
         content: bytes | None,
         timeout: float | None,
-        **options: Any,
     ) -> shell.Captured:
         word = secrets.token_hex(8)
-        path = options.get("path", self._known().get("path"))
-        command = shell.remote_command(argv, word, path=path)
+        command = shell.remote_command(argv, word, path=(self._known() or {}).get("path"))
         feed: dict[str, Any] = {"stdin": subprocess.DEVNULL}
         if content is not None:
             feed = {"input": content}

@@ -30,6 +30,10 @@ def run_showing(argv: list[str], *, show: bool) -> tuple[int, str]:
             stdin=None if show else subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            # BatchMode does not reach an ssh to a jump host: without a terminal, and without a
+            # window to open, that one cannot ask either.
+            start_new_session=not show,
+            env=None if show else {**os.environ, "SSH_ASKPASS_REQUIRE": "never"},
         )
     except FileNotFoundError as error:
         raise HostError(

@@ -163,6 +163,25 @@ RECORDED = {
         "does not forward connections",
         "AllowTcpForwarding",
     ),
+    "node without ssh": (
+        "Stdio forwarding request failed: Session open refused by peer\n"
+        "kex_exchange_identification: Connection closed by remote host\n",
+        "no way by ssh to spider",
+        "connection.route",
+    ),
+    "too many at once": (
+        "mux_client_request_session: session request failed: Session open refused by peer\n"
+        "/bin/bash: line 1: exec: rsdat-no-control-connection: not found\n"
+        "Connection closed by UNKNOWN port 65535\n",
+        "another command at the same time",
+        "Wait",
+    ),
+    "no connection any more": (
+        "zsh:1: command not found: rsdat-no-control-connection\n"
+        "Connection closed by UNKNOWN port 65535\n",
+        "no connection to spider any more",
+        "rsdat connect",
+    ),
     "something new": ("Welcome!\nkex_foo: bar\nThe gremlins are out.\n", "The gremlins are", "-v"),
     "nothing at all": ("", "ssh gave no reason", "ssh -v spider"),
 }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +79,36 @@ def test_disconnecting_leaves_no_process(host: SSHHost, own_places: Path) -> Non
     host.disconnect()
     assert not host.connected()
     assert not _listens(pid)
+
+
+def test_a_passphrase_is_asked_once_on_the_terminal(sshd: Any) -> None:
+    key = sshd.directory / "user_key"
+    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "open sesame", "-f", key], check=True)
+    host = SSHHost("login", ssh_config=str(sshd.ssh_config))
+    with pytest.raises(LoginRefused):
+        host.connect(interactive=False)
+    program = (
+        "import sys; from rsdat.host.ssh import SSHHost; "
+        "SSHHost('login', ssh_config=sys.argv[1]).connect(); print('connected')"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", program, str(sshd.ssh_config)])
+    said = _read_until(terminal, "Enter passphrase")
+    os.write(terminal, b"open sesame\n")
+    said += _read_until(terminal, "connected")
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    assert said.count("Enter passphrase") == 1
+    host.connect(interactive=False)
+    assert host.run(["echo", "hello"]).stdout == "hello\n"
+
+
+def _read_until(terminal: int, word: str) -> str:
+    text = ""
+    while word not in text:
+        text += os.read(terminal, 1024).decode()
+    return text
 
 
 def test_the_wrong_key_is_refused_in_plain_words(host: SSHHost, sshd: Any) -> None:
