@@ -226,8 +226,13 @@ def change(args: argparse.Namespace) -> None:
         hosts.link(args.host, up=args.command == "mend")
     elif args.command == "partition":
         services.partition(args.name, args.state)
+    elif args.command == "stop-controller":
+        services.controller(up=False)
     else:
-        services.controller(up=args.command == "start-controller")
+        services.controller(up=True)
+        # A controller that has just started knows its nodes only when they have reported.
+        if plan := current_plan():
+            services.ensure_nodes(plan)
 
 
 def main(help_text: str | None) -> int:

@@ -176,7 +176,7 @@ def virtual_cluster() -> VirtualCluster:
             f"this test needs the virtual cluster: sudo make cluster\n{done.stdout}{done.stderr}",
             pytrace=False,
         )
-    return VirtualCluster()
+    return VirtualCluster(os.environ.get("RSDAT_VC_NAME", "rsdat-virtual-cluster"))
 
 
 @pytest.fixture(scope="session")
