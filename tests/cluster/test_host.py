@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,8 @@ from rsdat.session.tunnel_watch import Answer, ask
 
 pytestmark = pytest.mark.cluster
 
-VC = Path(__file__).parents[2] / "deploy/virtual-cluster/vc"
+ROOT = Path(__file__).parents[2]
+VC = ROOT / "deploy/virtual-cluster/vc"
 
 # Serves HTTP on a unix socket and on a port, says which, and ends with its input.
 LAB = """
@@ -118,17 +120,41 @@ def test_a_forward_leads_to_a_node(
     assert ask(free_port, "/", 10) is Answer.CLOSED
 
 
-def test_a_session_on_the_login_node_needs_no_ssh_to_it(virtual_cluster: Any) -> None:
-    program = (
-        "from rsdat.host import open_host; host = open_host('login'); "
-        "print(type(host).__name__, host.reaches('login'), host.run(['hostname']).stdout)"
-    )
-    done = virtual_cluster.run(
-        "login", sys.executable, "-c", program, user="researcher", check=False
-    )
-    if "Permission denied" in done.stderr or "No such file" in done.stderr:
-        pytest.skip("this Python is out of reach for the cluster's users")
-    assert done.stdout.split() == ["LocalHost", "True", "login"]
+ON_LOGIN = """
+import sys
+from rsdat.host import open_host
+from rsdat.host.base import SocketTarget, TcpTarget
+from rsdat.session.tunnel_watch import ask
+host = open_host("login")
+print(type(host).__name__, host.reaches("login"), host.reaches("c1"), host.reaches("c99"))
+socket, port = SocketTarget("c1", sys.argv[1]), TcpTarget("c1", int(sys.argv[2]))
+for port, target in (5001, socket), (5002, port):
+    forward = host.forward(port, target)
+    print(ask(port, "/", 10).name, forward.alive())
+    forward.close()
+    print(ask(port, "/", 10).name, forward.alive())
+"""
+
+
+def test_on_the_login_node_itself_no_ssh_to_it_is_needed(
+    virtual_cluster: Any, targets: dict[str, Any], researcher_home: Path
+) -> None:
+    # Copied, because the cluster's users may not be able to read this clone.
+    with tempfile.TemporaryDirectory(dir=researcher_home, prefix="host-") as name:
+        os.chmod(name, 0o755)
+        shutil.copytree(ROOT / "rsdat", Path(name) / "rsdat")
+        done = virtual_cluster.run(
+            "login",
+            *("env", f"PYTHONPATH=/home/researcher/{Path(name).name}", "PYTHONDONTWRITEBYTECODE=1"),
+            f"XDG_STATE_HOME=/tmp/{Path(name).name}",
+            *("/usr/bin/python3", "-c", ON_LOGIN),
+            targets["socket"].path,
+            str(targets["tcp"].port),
+            user="researcher",
+        )
+    lines = done.stdout.splitlines()
+    assert lines[0] == "LocalHost True True False"
+    assert lines[1:] == ["YES True", "CLOSED False"] * 2
 
 
 @pytest.mark.parametrize("route", ["socket", "tcp"])
