@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import ipaddress
 import json
 import os
 import shutil
@@ -55,12 +56,17 @@ def choose_network() -> str:
     """A /24 that no route of this machine touches."""
     if named := os.environ.get("RSDAT_VC_NETWORK"):
         return named
-    routes = hosts.sh("ip", "-o", "route", "show").stdout
+    taken = []
+    for line in hosts.sh("ip", "-o", "-4", "route", "show").stdout.splitlines():
+        with contextlib.suppress(ValueError):  # "default", "unreachable …"
+            taken.append(ipaddress.ip_network(line.split()[0]))
     for network in NETWORKS:
-        if f"{network}." not in routes:
+        ours = ipaddress.ip_network(f"{network}.0/24")
+        if not any(ours.overlaps(other) for other in taken):
             return network
     raise Failure(
-        f"{', '.join(NETWORKS)} are all in use here: name another, RSDAT_VC_NETWORK=10.99.7"
+        f"routes of this machine cover {NETWORKS[0]}.0/24 and {len(NETWORKS) - 1} others: "
+        "name a free network, RSDAT_VC_NETWORK=10.99.7"
     )
 
 

@@ -27,7 +27,7 @@ PACKAGES = (
 )
 
 #: The first of these that no route of this machine covers; RSDAT_VC_NETWORK names another.
-NETWORKS = ("10.137.41", "10.213.77", "172.29.86", "192.168.213")
+NETWORKS = tuple(f"{start}.{i}" for i in range(41, 61) for start in ("10.137", "172.29", "192.168"))
 
 SWITCH = "switch"
 LOGIN = "login"
