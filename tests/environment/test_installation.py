@@ -239,6 +239,14 @@ def test_uninstall_removes_only_what_install_made(site: Site) -> None:
     assert [path.name for path in environments(site).iterdir()] == ["mine"]
 
 
+def test_packages_from_the_sites_own_index(site: Site) -> None:
+    lines: list[str] = []
+    assert install(site, HOST, lock=SMALL, progress=lines.append).changed
+    # Only the installer is sent.
+    assert [line for line in lines if line.startswith("sending")] == ["sending wheels 1/1"]
+    assert ask(site, "import zict, rsdat; print('there')") == "there"
+
+
 def test_no_python_there(site: Site) -> None:
     environment = {"base_python": "python-of-nowhere"}
     nowhere = Site.model_validate({"name": "t", "environment": environment})
