@@ -97,10 +97,19 @@ def _candidates(
     if hasattr(opened, "conforms_to"):
         yield from _ask_api(opened, wanted, limit)
         return
-    for item in _items(opened):
-        held.append(item)
-        if wanted.meets(item):
-            yield item
+    try:
+        for item in _items(opened):
+            held.append(item)
+            if wanted.meets(item):
+                yield item
+    except pystac.STACError as error:
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, DataError):
+            raise cause from None
+        raise DataError(
+            f"{getattr(opened, 'id', opened)} cannot be read to its end: {error}",
+            hint="a link in the catalog leads nowhere: correct it",
+        ) from error
 
 
 def _items(opened: Opened) -> Iterable[pystac.Item]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rsdat.errors import RsdatError
+
 if TYPE_CHECKING:
     from rsdat.raster.recipes import Grid, Result, Storage
 
@@ -174,16 +176,25 @@ def _storage(dtype: str | None, compress: str) -> Storage:
 def _computing(session: str | None, quiet: bool) -> Iterator[tuple[str, Any]]:
     """A Dask client of the session, or none; a progress bar; and an orderly end on SIGTERM."""
 
+    came: list[int] = []
+
     def interrupted(number: int, frame: Any) -> None:
+        came.append(number)
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, interrupted)
+    previous = {one: signal.signal(one, interrupted) for one in (signal.SIGINT, signal.SIGTERM)}
     client, place = _client(session)
     try:
         with _progress(quiet) as progress:
             yield place, progress
+    except RsdatError:
+        # GDAL's callbacks swallow the interrupt, and what they return then looks like an error.
+        if came:
+            raise KeyboardInterrupt from None
+        raise
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for one, handler in previous.items():
+            signal.signal(one, handler)
         if client is not None:
             client.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from odc.geo.crs import CRS
+from odc.geo.crs import CRS, CRSError
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import BoundingBox, box
 from rasterio.transform import Affine
@@ -46,7 +46,7 @@ def output_grid(
         When ``bbox`` does not meet the sources.
     """
     own = _commonest(grids)
-    target = CRS(crs) if crs is not None else own.crs
+    target = _crs(crs) if crs is not None else own.crs
     model = min((g for g in grids if g.crs == own.crs), key=lambda g: abs(g.resolution.x))
     area = _united(grids, target)
     if bbox is not None:
@@ -62,6 +62,13 @@ def output_grid(
     size = _resolution(resolution, model, target, area)
     origin = (model.transform.c, model.transform.f) if target == model.crs else (0.0, 0.0)
     return _snapped(area, size, origin, target)
+
+
+def _crs(asked: Any) -> CRS:
+    try:
+        return CRS(asked)
+    except CRSError:
+        raise ConfigError(f"CRS {asked!r} is not known", hint="give it as EPSG:32633") from None
 
 
 def _commonest(grids: Sequence[GeoBox]) -> GeoBox:

@@ -1,0 +1,191 @@
+"""`rsdat run`: files, descriptions and messages, as someone at a terminal gets them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pystac
+import pytest
+import rasterio
+from rio_cogeo import cog_validate
+
+from rsdat.catalog import make_sample_catalog, search
+from rsdat.raster import composite, load, mask_clouds, ndvi
+
+RSDAT = [sys.executable, "-c", "from rsdat.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory) -> Path:
+    return make_sample_catalog(tmp_path_factory.mktemp("made") / "sample", size=256)
+
+
+@pytest.fixture
+def environment(tmp_path) -> dict[str, str]:
+    """A home of its own: no session is found there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RSDAT_")}
+    return {**kept, "HOME": str(home)}
+
+
+@pytest.fixture
+def run(environment, tmp_path):
+    def call(*words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*RSDAT, "run", *map(str, words)],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, (done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+        return done
+
+    return call
+
+
+def pixels(path: Path | str, band: int = 1) -> np.ndarray:
+    with rasterio.open(path) as opened:
+        return opened.read(band)
+
+
+def test_ndvi_of_one_item(run, sample, tmp_path):
+    run("ndvi", sample, "--datetime", "2025-06", "-o", "out.tif")
+    item = search(sample, datetime="2025-06")[0]
+    expected = ndvi(load([item], ["red", "nir"]))[0].values
+    np.testing.assert_array_equal(pixels(tmp_path / "out.tif"), expected)
+    assert cog_validate(tmp_path / "out.tif", strict=True)[0]
+    described = pystac.Item.from_file(str(tmp_path / "out.json"))
+    assert described.datetime == item.datetime
+    assert described.properties["rsdat:chain"] == {"index": "ndvi", "mask": "none"}
+    assert [link.title for link in described.get_links("derived_from")] == [item.id]
+    assert set(described.assets) == {"data", "preview"}
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_ndvi_of_several_items(run, sample, tmp_path):
+    done = run("ndvi", sample, "-o", "all", "--mask", "--dtype", "int16", "--json")
+    outputs = json.loads(done.stdout)["outputs"]
+    assert len(outputs) == 3
+    assert all(Path(output["path"]).parent == tmp_path / "all" for output in outputs)
+    with rasterio.open(outputs[0]["path"]) as opened:
+        assert opened.dtypes == ("int16",)
+    run("ndvi", sample, "-o", "{date}.tif")
+    assert (tmp_path / "2025-05-14.tif").exists()
+    done = run("ndvi", sample, "-o", "one.tif", code=3)
+    assert "{id} or {date}" in done.stderr
+
+
+def test_composite_of_bands_and_index(run, sample, tmp_path):
+    run("composite", sample, "--bands", "red,nir", "--index", "ndvi", "-o", tmp_path / "c.tif")
+    ds = mask_clouds(load(search(sample), ["red", "nir", "scl"]))
+    expected = composite(ds.assign(ndvi=ndvi(ds)))
+    with rasterio.open(tmp_path / "c.tif") as opened:
+        assert opened.descriptions == ("red", "nir", "ndvi")
+    for number, name in enumerate(("red", "nir", "ndvi"), start=1):
+        np.testing.assert_array_equal(pixels(tmp_path / "c.tif", number), expected[name].values)
+    described = json.loads((tmp_path / "c.json").read_text())["properties"]
+    assert described["start_datetime"].startswith("2025-05-14")
+    assert described["end_datetime"].startswith("2025-07-28")
+
+
+def test_composite_of_a_part_on_another_grid(run, sample, tmp_path):
+    words = ["--bbox", "5.64,52.30,5.66,52.31", "--crs", "EPSG:3035", "--resolution", "20"]
+    run("composite", sample, *words, "--method", "max", "--index", "ndvi", "-o", "part.tif")
+    with rasterio.open(tmp_path / "part.tif") as opened:
+        assert opened.crs.to_epsg() == 3035
+        assert opened.res == (20, 20)
+        assert np.isfinite(opened.read(1)).mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["ndvi", "nothing.json", "-o", "x.tif"], 8, "does not exist"),
+        (["ndvi", "{sample}", "--bbox", "1,2,3", "-o", "x.tif"], 3, "four numbers"),
+        (["ndvi", "{sample}", "--bbox", "1,2,3,4", "-o", "x.tif"], 8, "it holds 3 items"),
+        (["composite", "{sample}", "--method", "mode", "-o", "x.tif"], 3, "median, max, mean"),
+        (["composite", "{sample}", "--bands", "swir16", "-o", "x.tif"], 8, "no band 'swir16'"),
+        (["composite", "{sample}", "--index", "evi", "-o", "x.tif"], 3, "not known"),
+        (["composite", "{sample}", "--crs", "EPSG:1", "-o", "x.tif"], 3, "EPSG:1"),
+        (["composite", "{sample}", "-o", "{sample}/x.tif"], 8, "cannot be written"),
+        (["composite", "{sample}", "--session", "nobody", "-o", "x.tif"], 6, "nobody"),
+    ],
+)
+def test_wrong_input_has_one_clear_message(run, sample, tmp_path, words, code, message):
+    done = run(*(word.format(sample=sample) for word in words), code=code)
+    assert message in done.stderr
+    assert done.stderr.startswith("rsdat: ")
+    assert not (tmp_path / "x.tif").exists()
+
+
+def test_a_damaged_file_leaves_nothing(run, sample, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(sample.parent, copy)
+    victim = next(copy.rglob("*0728*/B08.tif"))
+    with open(victim, "r+b") as stream:
+        stream.truncate(victim.stat().st_size // 2)
+    done = run("composite", copy, "-o", tmp_path / "out" / "c.tif", code=8)
+    assert "SAMPLE_20250728_L2A: asset nir" in done.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(environment, tmp_path, number):
+    # A pipe in place of a file: opening it waits, so the signal surely arrives in the middle.
+    big = make_sample_catalog(tmp_path / "big", size=64)
+    victim = next(big.parent.rglob("*0728*/B04.tif"))
+    victim.unlink()
+    os.mkfifo(victim)
+    process = subprocess.Popen(
+        [*RSDAT, "run", "composite", str(big), "-o", str(tmp_path / "out" / "c.tif")],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with open(victim, "wb"):  # returns when the run has opened the pipe
+        process.send_signal(number)
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 130, complaint
+    assert "Traceback" not in complaint
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_real_stack_equals_plain_numpy(run, tmp_path):
+    named = os.environ.get("RSDAT_TEST_DATA")
+    place = Path(named) if named else Path(__file__).parents[2].parent / "shared" / "data"
+    stack = place / "s2_l2a_slovenia_stack_33TWL"
+    if not stack.is_dir():
+        pytest.skip("the real scenes are not here (RSDAT_TEST_DATA)")
+    run("composite", stack, "--method", "median", "-o", tmp_path / "c.tif")
+    run("ndvi", stack, "-o", tmp_path / "ndvi")
+    layers: dict[str, list[np.ndarray]] = {"B04": [], "B08": []}
+    for folder in sorted(path for path in stack.iterdir() if path.is_dir()):
+        cloud = np.isin(pixels(folder / "SCL.tif"), (0, 1, 3, 8, 9, 10, 12))
+        values = {}
+        for name, kept in layers.items():
+            stored = pixels(folder / f"{name}.tif")
+            # The items declare an offset of -0.1 and that it is applied: it must not be again.
+            values[name] = stored.astype("float32") * np.float32(0.0001)
+            values[name][stored == 0] = np.nan
+            kept.append(np.where(cloud, np.float32(np.nan), values[name]))
+        index = (values["B08"] - values["B04"]) / (values["B08"] + values["B04"])
+        found = pixels(tmp_path / "ndvi" / f"{folder.name}_ndvi.tif")
+        np.testing.assert_array_equal(found, index)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for band, name in enumerate(layers, start=1):
+            expected = np.nanmedian(np.stack(layers[name]), axis=0)
+            np.testing.assert_array_equal(pixels(tmp_path / "c.tif", band), expected)

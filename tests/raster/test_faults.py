@@ -1,0 +1,130 @@
+"""Wrong input: each fault names the item, the asset, the file and the next step."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from rsdat.errors import ConfigError, DataError
+from rsdat.raster import composite, load, mask_clouds, ndvi
+
+
+@pytest.fixture
+def item(scenes, reflectance):
+    path = scenes.write("red", np.full((64, 64), 1500, "uint16"), block=16, nodata=0)
+    return scenes.item("scene", {"red": path}, bands={"red": reflectance})
+
+
+def test_missing_file(item):
+    item.assets["red"].href += ".gone"
+    with pytest.raises(
+        DataError, match=r"item scene: asset red \(.*gone\) cannot be read"
+    ) as caught:
+        load([item], "red")
+    assert "is missing" in caught.value.hint
+
+
+def test_not_a_raster(item, tmp_path):
+    (tmp_path / "text.tif").write_text("hello")
+    item.assets["red"].href = str(tmp_path / "text.tif")
+    with pytest.raises(DataError, match="item scene: asset red") as caught:
+        load([item], "red")
+    assert "damaged" in caught.value.hint
+
+
+def test_truncated_file_is_found_when_its_block_is_computed(item):
+    ds = load([item], "red", chunks=16)
+    with open(item.assets["red"].href, "r+b") as stream:
+        stream.truncate(4000)
+    with pytest.raises(DataError, match=r"asset red .* cannot be read, at x 600\d+ to") as caught:
+        ds.compute()
+    assert "fetch it again" in caught.value.hint
+
+
+def test_file_without_a_crs(scenes):
+    path = scenes.write("a", np.ones((4, 4), "uint16"), crs=None)
+    with pytest.raises(DataError, match="no CRS"):
+        load([scenes.item("scene", {"a": path})], "a")
+
+
+def test_file_without_a_crs_takes_the_declared_one(scenes):
+    declared = {
+        "proj:code": "EPSG:32632",
+        "proj:shape": [4, 4],
+        "proj:transform": [10, 0, 600_000, 0, -10, 5_000_000],
+    }
+    path = scenes.write("a", np.ones((4, 4), "uint16"), crs=None)
+    ds = load([scenes.item("scene", {"a": path}, bands={"a": declared})], "a")
+    assert ds.odc.geobox.crs.epsg == 32632
+
+
+def test_no_overlap_with_the_bbox(item):
+    with pytest.raises(DataError, match=r"does not meet the items, which cover 10\.") as caught:
+        load([item], "red", bbox=(100, 10, 101, 11))
+    assert "west,south,east,north" in caught.value.hint
+
+
+def test_no_items():
+    with pytest.raises(DataError, match="no items"):
+        load([], "red")
+
+
+def test_what_contradicts_itself(item):
+    ds = load([item], "red")
+    for wrong in (
+        {"geobox": ds.odc.geobox, "resolution": 10},
+        {"resampling": "fuzzy"},
+        {"resolution": -1},
+        {"chunks": 0},
+    ):
+        with pytest.raises(ConfigError):
+            load([item], "red", **wrong)
+    with pytest.raises(ConfigError, match="no variable 'nir'"):
+        ndvi(ds)
+    with pytest.raises(ConfigError, match="no variable 'scl'"):
+        mask_clouds(ds)
+    with pytest.raises(ConfigError, match="medoid"):
+        composite(ds, "medoid")
+
+
+def test_stored_integers_of_items_that_differ_in_offset_are_refused(sentinel2):
+    one = sentinel2(dates=1)
+    other = sentinel2(dates=1, **{"earthsearch:boa_offset_applied": True})
+    other[0].id = "other"
+    with pytest.raises(DataError, match="differ in scale or offset"):
+        load([*one, *other], "red", scale=False)
+
+
+def test_the_old_landsat_layout_is_refused_unless_told(scenes):
+    path = scenes.write("bqa", np.full((4, 4), 20480, "uint16"))
+    red = scenes.write("red", np.full((4, 4), 9, "uint16"))
+    item = scenes.item("scene", {"bqa": path, "red": red})
+    ds = load([item], ["red", "bqa"])
+    with pytest.raises(ConfigError, match="layout"):
+        mask_clouds(ds, "bqa")
+    assert np.isnan(mask_clouds(ds, "bqa", bits=[12]).red.values).all()
+    with pytest.raises(DataError, match="not Landsat Collection 2"):
+        mask_clouds(ds.rename(bqa="qa_pixel"), "qa_pixel").compute()
+
+
+def test_a_replaced_file_is_read_anew(item, scenes):
+    ds = load([item], "red")
+    assert float(ds.red.max()) == pytest.approx(0.05)
+    scenes.write("red", np.full((64, 64), 2500, "uint16"), block=16, nodata=0)
+    assert float(load([item], "red").red.max()) == pytest.approx(0.15)
+
+
+def test_many_threads_read_the_same_file(item):
+    ds = load([item], "red", chunks=8)
+    results = []
+    work = [
+        threading.Thread(target=lambda: results.append(ds.red.compute(scheduler="threads").sum()))
+        for _ in range(4)
+    ]
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join()
+    assert len({float(result) for result in results}) == 1
