@@ -13,7 +13,7 @@ from rsdat.host.diagnose import LoginRefused
 from rsdat.session.tunnel_model import Standing, TunnelSpec
 
 #: Seconds between looks while all is well.
-CHECK_EVERY = 5.0
+CHECK_EVERY = 3.0
 #: Seconds JupyterLab may take for an answer; a server at work on a large notebook is slow.
 ANSWER_TIMEOUT = 10.0
 #: Seconds between questions to the host whether the session is over.
