@@ -143,6 +143,17 @@ def test_a_job_that_was_killed_from_outside_has_failed(machine: Machine) -> None
     assert "restarted" in QUEUE.explain(status.reason)
 
 
+def test_a_program_whose_shell_was_killed_is_still_the_job(machine: Machine) -> None:
+    os.mkfifo(machine.home / "gate")
+    job = machine.submit("sh", "-c", "echo $$ >gate; exec sleep 1000")
+    program = int((machine.home / "gate").read_text())
+    os.kill(int(machine.record(job).read_text().split()[0]), signal.SIGKILL)
+    assert machine.status(job)[job].state is JobState.RUNNING
+    machine.run(QUEUE.cancel([job]))
+    assert not running(program)
+    assert machine.status(job)[job].state is JobState.CANCELLED
+
+
 def test_a_later_process_with_the_same_number_is_not_the_job(machine: Machine) -> None:
     job = machine.submit("sleep", "1000")
     record = machine.record(job)

@@ -37,8 +37,19 @@ known() {
     { read -r pid birth && read -r submitted cores && IFS= read -r name; } 2>/dev/null <"$jobs/$1"
 }
 
+# Whether the process group $1 has members that still run; killed ones may wait to be collected.
+peopled() {
+    kill -s 0 -- "-$1" 2>/dev/null || return 1
+    command -v ps >/dev/null || return 0
+    ps -eo pgid=,stat= | awk -v group="$1" '$1 == group && $2 !~ /^Z/ { found = 1 }
+        END { exit !found }'
+}
+
+# Whether the job runs: its shell, or, where that was killed, what it has left behind.
 alive() {
-    [ -n "$birth" ] && [ "$(born "$pid")" = "$birth" ]
+    [ -n "$birth" ] || return 1
+    now=$(born "$pid")
+    [ "$now" = "$birth" ] || { [ -z "$now" ] && peopled "$pid"; }
 }
 
 submit() {
@@ -90,6 +101,12 @@ status() {
     done
 }
 
+kill_all() {
+    for pid in $groups; do
+        kill -s KILL -- "-$pid" 2>/dev/null
+    done
+}
+
 cancel() {
     tenths=$(($1 * 10))
     shift
@@ -97,21 +114,26 @@ cancel() {
     for id; do
         known "$id" && alive || continue
         : >"$jobs/$id.cancel"
-        kill -s TERM "$pid" 2>/dev/null
+        # To the job's shell, which hands it on to the program alone: that ends its own children.
+        [ -n "$now" ] || pid=-$pid
+        kill -s TERM -- "$pid" 2>/dev/null
+        pid=${pid#-}
         groups="$groups $pid"
     done
-    while [ "$tenths" -gt 0 ]; do
-        left=
-        for pid in $groups; do
-            kill -s 0 -- "-$pid" 2>/dev/null && left="$left $pid"
+    # After TERM the time that was given, after KILL a second for the kernel.
+    for signal in TERM KILL; do
+        while [ "$tenths" -gt 0 ]; do
+            left=
+            for pid in $groups; do
+                peopled "$pid" && left="$left $pid"
+            done
+            groups=$left
+            [ -n "$groups" ] || return 0
+            [ "$signal" = TERM ] || kill_all
+            sleep 0.1
+            tenths=$((tenths - 1))
         done
-        groups=$left
-        [ -n "$groups" ] || return 0
-        sleep 0.1
-        tenths=$((tenths - 1))
-    done
-    for pid in $groups; do
-        kill -s KILL -- "-$pid" 2>/dev/null
+        tenths=10
     done
     return 0
 }
