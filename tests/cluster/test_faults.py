@@ -64,8 +64,30 @@ def test_an_unknown_partition(laptop: Laptop, installed: VirtualCluster) -> None
     assert sessions(installed) == before
 
 
-def test_more_cores_than_any_node_has(laptop: Laptop, installed: VirtualCluster) -> None:
-    refused(launch(laptop, "--cores", "500"), 5, "rsdat site render virtual")
+def test_more_cores_than_any_node_has_is_said_while_waiting(
+    laptop: Laptop, installed: VirtualCluster
+) -> None:
+    """This SLURM takes such a job and never starts it."""
+    heard = wait_and_detach(laptop, "is waiting", "--cores", "500", "--name", "huge")
+    assert "asks for more than" in heard
+    laptop("stop", "huge", check=True)
+
+
+def wait_and_detach(laptop: Laptop, words: str, *options: str) -> str:
+    """Launch, read on until these words come, press Ctrl-C; what was heard."""
+    process = laptop.popen("launch", "virtual", "--no-browser", *options)
+    heard = ""
+    try:
+        assert process.stderr is not None
+        while words not in heard:
+            line = process.stderr.readline()
+            assert line, heard
+            heard += line
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    return heard
 
 
 def test_more_walltime_than_the_site_allows(laptop: Laptop) -> None:
@@ -78,18 +100,8 @@ def test_a_partition_that_is_down_is_said_while_waiting(
     laptop: Laptop, installed: VirtualCluster
 ) -> None:
     with installed.partition_down():
-        process = laptop.popen("launch", "virtual", "--no-browser", "--name", "waits")
-        try:
-            heard = ""
-            assert process.stderr is not None
-            while "is waiting" not in heard:
-                line = process.stderr.readline()
-                assert line, heard
-                heard += line
-            assert "partition" in heard
-        finally:
-            os.killpg(process.pid, signal.SIGINT)
-            process.communicate(timeout=30)
+        heard = wait_and_detach(laptop, "is waiting", "--name", "waits")
+        assert "partition" in heard
         status = laptop("status", "waits", check=True).stdout
         assert "waiting" in status
         assert "partition" in status
