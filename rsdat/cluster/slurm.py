@@ -23,7 +23,7 @@ from distributed.security import Security
 from distributed.utils import NoOpAwaitable
 
 from rsdat.cluster import dashboard, decisions
-from rsdat.cluster.adaptive import JobAdaptive
+from rsdat.cluster.adaptive import JobAdaptive, whole_jobs
 from rsdat.cluster.addresses import internal_address
 from rsdat.cluster.configuration import record_scheduler
 from rsdat.cluster.jobs import Refused, WorkerJob, WorkerJobs, job_of, load_of, observe
@@ -145,7 +145,9 @@ class SlurmCluster(SLURMCluster):  # type: ignore[misc]
         size = self.job_size
         others = {name: jobs for name, jobs in self.wanted.items() if name != self.first_pool}
         most = maximum if math.isfinite(maximum) else minimum
-        check_limit(self.site, {**others, self.first_pool: math.ceil(most / size)})
+        check_limit(
+            self.site, {**others, self.first_pool: whole_jobs(int(most), size, most) // size}
+        )
         if not math.isfinite(maximum) and self.site.limits.workers is not None:
             maximum = self.site.limits.workers
         # What the panel held before is no wish any more: the work decides.

@@ -213,6 +213,28 @@ except SessionError as error:
     assert "rsdat status s-1a2b" in said
 
 
+def test_a_cluster_that_cannot_start_is_an_error_and_not_a_wait_for_ever(
+    run, session, layout
+) -> None:
+    Path(layout.site).unlink()
+    said = run(
+        """
+import asyncio
+async def main():
+    from dask_labextension.manager import manager
+    from rsdat.cluster import extension
+    extension._mend_manager()
+    try:
+        await asyncio.wait_for(manager, 60)
+    except Exception as error:
+        print(error)
+asyncio.run(main())
+""",
+        session,
+    )
+    assert said.strip() == f"there is no session in {layout.directory}: site.json is missing"
+
+
 @pytest.mark.parametrize("given", [True, False])
 def test_no_session_is_a_clear_error(run, tmp_path, given: bool) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("RSDAT_SESSION",)}
