@@ -1,7 +1,7 @@
 """Sites drafted from what SLURM says, on recorded text.
 
-``slurm-22.05.txt`` was recorded on the virtual cluster. ``slurm-24.11.txt`` is put together from
-the lines that newer versions print on larger systems, with names of no particular one.
+``slurm-22.05.txt`` was recorded on the virtual cluster, ``slurm-24.11.txt`` from a controller that
+was told of a larger system; only that one's greeting and the lines of its accounting are made up.
 """
 
 from __future__ import annotations
@@ -56,11 +56,20 @@ def test_what_24_11_says_is_read() -> None:
     assert named["interactive"].max_cores_per_node == 8
     assert named["interactive"].max_memory_per_core == 1750 * 2**20
     assert named["compute"].accounts == ("physics", "geo")
-    assert named["compute"].nodes[1] == Nodes(4, 256, 1031168 * 2**20)
+    assert named["compute"].nodes[0] == Nodes(4, 256, 1031168 * 2**20)
     assert named["GPU.A100"].nodes[0].gpus == "gpu:a100"
     assert named["GPU.A100"].max_memory_per_node == 100000 * 2**20
     assert named["chemistry"].max_walltime is None
-    assert not named["admin"].open
+
+
+def test_partitions_that_are_hidden_or_roots_alone_are_not_open() -> None:
+    text = (
+        "@@rsdat partitions\nPartitionName=a Hidden=YES RootOnly=NO State=UP\n"
+        "PartitionName=b Hidden=NO RootOnly=YES State=UP\n"
+        "PartitionName=c Hidden=NO RootOnly=NO State=DRAIN\n@@rsdat end\n"
+    )
+    found = {p.name: (p.open, p.up) for p in parse_facts(text).partitions}
+    assert found == {"a": (False, True), "b": (False, True), "c": (True, False)}
 
 
 def test_a_small_cluster_gives_a_site_for_its_default_partition() -> None:
