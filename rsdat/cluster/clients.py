@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,9 @@ def find_session(session_directory: str | os.PathLike[str] | None = None) -> Lay
     if named:
         return Layout(PurePosixPath(Path(named).expanduser().absolute()))
     living = [layout for layout in _sessions() if _may_live(layout)]
+    if len(living) > 1:
+        # One that was killed, or runs where we cannot reach it, has left its address as well.
+        living = [layout for layout in living if _listens(recorded_scheduler(layout) or "")]
     if not living:
         raise SessionError(
             "there is no running session on this machine",
@@ -119,6 +123,15 @@ def _sessions() -> list[Layout]:
 
 def _may_live(layout: Layout) -> bool:
     return not Path(layout.end).exists() and recorded_scheduler(layout) is not None
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.partition("://")[2].rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def _address(layout: Layout) -> str:

@@ -74,6 +74,10 @@ print(await kernel(ask.replace("DIR", "")))
 print(await kernel(ask.replace("DIR", directory), DASK_CONFIG="", RSDAT_SESSION=""))
 os.makedirs(home + "/.rsdat/sessions")
 os.symlink(os.environ["RSDAT_SESSION"], home + "/.rsdat/sessions/s-1a2b")
+# A session that was killed, and has left an address where nobody listens.
+os.makedirs(home + "/.rsdat/sessions/s-dead/dask")
+with open(home + "/.rsdat/sessions/s-dead/dask/rsdat.yaml", "w") as file:
+    file.write("scheduler-address: tls://127.0.0.1:1")
 print(await kernel(ask.replace("DIR", ""), DASK_CONFIG="", RSDAT_SESSION="", HOME=home))
 """),
         session,
