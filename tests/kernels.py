@@ -53,7 +53,9 @@ class Server:
         """
         content = json.loads(notebook.read_text())
         self.request(
-            "PUT", f"api/contents/{path}", {"type": "notebook", "format": "json", "content": content}
+            "PUT",
+            f"api/contents/{path}",
+            {"type": "notebook", "format": "json", "content": content},
         )
         session = self.request(
             "POST",

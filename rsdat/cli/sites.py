@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rsdat.cli.progress import Line
 
@@ -67,7 +67,7 @@ def _drafted(
     name: str, options: Mapping[str, object], line: Line, missing: Exception
 ) -> tuple[Site, Host | None]:
     """A site for an ssh host that no file describes, from what its queue reports."""
-    from rsdat.config.models import Site
+    from rsdat.config.load import load_drafted
     from rsdat.errors import HostError, QueueError, RsdatError
     from rsdat.host import open_host
     from rsdat.session.find import known_site
@@ -88,9 +88,7 @@ def _drafted(
         values = draft_site(name, name, parse_facts(answer.stdout))
     except RsdatError as error:
         raise QueueError(f"{name}: {error.message}", hint=error.hint) from None
-    for key, value in options.items():
-        _set(values, key.split("."), value)
-    site = Site.model_validate(values)
+    site = load_drafted(values, overrides=options).site
     line.clear()
     print(
         f"{name} has no site file: its partition ({site.head.partition or 'the default'}), cores "
@@ -99,13 +97,3 @@ def _drafted(
         file=sys.stderr,
     )
     return site, host
-
-
-def _set(values: dict[str, Any], path: list[str], value: object) -> None:
-    """Set a dotted key in nested values; ``*`` stands for every key there."""
-    first, rest = path[0], path[1:]
-    for key in list(values) if first == "*" else [first]:
-        if rest:
-            _set(values.setdefault(key, {}), rest, value)
-        else:
-            values[key] = getattr(value, "value", value)

@@ -112,7 +112,7 @@ def open_lab(
         if failure is not None:
             report(Progress(f"{failure}; trying TCP through the login host"))
         try:
-            start_tunnel(_spec(session, port, target))
+            start_tunnel(_spec(session, ready, port, target))
             expect_answer(lab)
         except (HostError, SessionError) as error:
             stop_tunnel(session.id)
@@ -163,7 +163,7 @@ def ask_for_tcp(session: Session, host: Host) -> tuple[str, int]:
     )
 
 
-def _spec(session: Session, port: int, target: Target) -> TunnelSpec:
+def _spec(session: Session, ready: Ready, port: int, target: Target) -> TunnelSpec:
     return TunnelSpec(
         session=session.id,
         site=session.site.name,
@@ -171,6 +171,8 @@ def _spec(session: Session, port: int, target: Target) -> TunnelSpec:
         directory=session.directory,
         local_port=port,
         target=target,
+        base_url=ready.base_url,
+        ends=ready.data.get("ends"),
     )
 
 

@@ -14,11 +14,13 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 from rsdat.cluster.layout import Layout
 from rsdat.config.models import Site
@@ -36,7 +38,8 @@ def prepare(layout: Layout, site: Site) -> dict[str, str]:
     write_atomically(Path(layout.token), secrets.token_urlsafe(32))
     make_credentials(layout)
     Path(layout.workers).mkdir(mode=0o700, exist_ok=True)
-    return write_dask_config(layout, site)
+    workers = json.loads(Path(layout.request).read_text()).get("workers")
+    return write_dask_config(layout, site, workers=workers)
 
 
 def lab_arguments(site: Site, *, socket_path: str | None, port: int, root: bool) -> list[str]:
@@ -71,6 +74,23 @@ def lab_arguments(site: Site, *, socket_path: str | None, port: int, root: bool)
     if root:
         arguments.append("--allow-root")
     return [*arguments, *site.jupyter.arguments]
+
+
+def lab_settings(private: Path) -> Path:
+    """Write JupyterLab's default settings for a session; those of the installation stay.
+
+    The page would ask everybody whether to fetch news, which no compute node can.
+    """
+    installed = Path(sys.prefix) / "share" / "jupyter" / "lab" / "settings"
+    settings = private / "settings"
+    shutil.copytree(installed, settings) if installed.is_dir() else settings.mkdir()
+    overrides = settings / "overrides.json"
+    merged = json.loads(overrides.read_text()) if overrides.exists() else {}
+    merged.setdefault("@jupyterlab/apputils-extension:notification", {}).setdefault(
+        "fetchNews", "false"
+    )
+    overrides.write_text(json.dumps(merged))
+    return settings
 
 
 class Lifecycle:
@@ -119,13 +139,6 @@ class Lifecycle:
 
         await manager
         self.ready["scheduler"] = await cluster_accepts_client(self.layout)
-        workers = json.loads(Path(self.layout.request).read_text()).get("workers")
-        if workers is not None:
-            from rsdat.cluster.extension import session_cluster
-
-            answer = session_cluster().scale(workers)
-            if asyncio.iscoroutine(answer):
-                await answer
 
     def _open_tcp(self) -> None:
         from tornado.netutil import bind_sockets
@@ -199,19 +212,31 @@ def main() -> None:
         os.environ.update(prepare(layout, site))
         os.environ["JUPYTER_TOKEN_FILE"] = str(layout.token)
         os.environ["JUPYTER_RUNTIME_DIR"] = f"{private}/runtime"
+        settings = lab_settings(Path(private))
         socket_path = None if site.queue == "local" else f"{private}/lab.sock"
-        _serve(layout, site, socket_path, started)
+        _serve(layout, site, socket_path, settings, started)
     finally:
         shutil.rmtree(private, ignore_errors=True)
         write_end(layout, "closed", "JupyterLab was shut down")
         cancel_workers(layout, site)
 
 
-def _serve(layout: Layout, site: Site, socket_path: str | None, started: float) -> None:
+def _serve(
+    layout: Layout, site: Site, socket_path: str | None, settings: Path, started: float
+) -> None:
+    # jsonschema imports this package for an optional check of one string format, and does without
+    # it where it is absent. Its grammar takes 0.7 s of JupyterLab's start to build.
+    sys.modules.setdefault("rfc3987_syntax", cast(ModuleType, None))
     from jupyterlab.labapp import LabApp
 
     port = preferred_port(layout.id)
     arguments = lab_arguments(site, socket_path=socket_path, port=port, root=os.geteuid() == 0)
+    arguments = [
+        f"--LabApp.app_settings_dir={settings}",
+        # The page remembers the dashboard it showed: an older session's would be a dead one.
+        f"--LabApp.workspaces_dir={layout.directory}/workspaces",
+        *arguments,
+    ]
     server = LabApp.initialize_server(argv=arguments)
     ready = {
         "node": socket.gethostname(),
@@ -219,6 +244,9 @@ def _serve(layout: Layout, site: Site, socket_path: str | None, started: float) 
         "tcp": None if socket_path else {"host": "127.0.0.1", "port": server.port},
         "base_url": server.base_url,
         "pid": os.getpid(),
+        "ends": float(os.environ["SLURM_JOB_END_TIME"])
+        if "SLURM_JOB_END_TIME" in os.environ
+        else None,
         "times": {"head": started, "prepared": time.time()},
     }
     lifecycle = Lifecycle(layout, site, server, ready)

@@ -28,7 +28,9 @@ def sessions(cluster: VirtualCluster, user: str = "researcher") -> set[str]:
     return {path.name for path in directory.iterdir()} if directory.exists() else set()
 
 
-def launch(laptop: Laptop, *options: str, site: str = "virtual") -> subprocess.CompletedProcess[str]:
+def launch(
+    laptop: Laptop, *options: str, site: str = "virtual"
+) -> subprocess.CompletedProcess[str]:
     return laptop("launch", site, "--no-browser", *options)
 
 
@@ -116,9 +118,7 @@ def test_a_missing_environment_is_told_before_anything_is_submitted(
     assert not (installed.home() / ".rsdat-empty").exists()
 
 
-def test_a_job_whose_python_is_not_found_says_so(
-    laptop: Laptop, installed: VirtualCluster
-) -> None:
+def test_a_job_whose_python_is_not_found_says_so(laptop: Laptop, installed: VirtualCluster) -> None:
     """The interpreter comes from a prologue, so that only the job can tell."""
     laptop.environment["RSDAT_ENVIRONMENT__PYTHON"] = "python-that-is-not-there"
     refused(launch(laptop, "--name", "nopy"), 7, "not found", "rsdat env install virtual")

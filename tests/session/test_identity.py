@@ -21,7 +21,9 @@ def test_names_that_would_need_quoting_are_refused(name: str) -> None:
 
 
 def test_a_jobs_name_leads_back_to_its_session() -> None:
-    assert session_of_job(job_name("lab-2")) == "lab-2"
+    session = new_id("lab")
+    assert session_of_job(job_name(session)) == session
+    assert session_of_job(f"{job_name(session)}-default-0") is None
     assert session_of_job("someone-elses") is None
 
 

@@ -76,3 +76,16 @@ def test_a_queue_that_does_not_answer_leaves_the_state_unknown() -> None:
     (one,) = overviews(listing(text, 1, job="7"), Site(name="x"), queue_named("slurm"))
     assert one.state is State.UNKNOWN
     assert one.state.live
+
+
+def test_a_session_whose_directory_was_deleted_is_still_there_to_be_stopped() -> None:
+    text = "\n".join(
+        [
+            slurm_line("7", "RUNNING", "rsdat-geo-bcdfg"),
+            slurm_line("8", "RUNNING", "rsdat-geo-bcdfg-default-0"),
+        ]
+    )
+    found = overviews(Listing("/d", (), 0, text), Site(name="x"), queue_named("slurm"))
+    assert [one.session.id for one in found] == ["geo-bcdfg"]
+    assert found[0].session.job == "7"
+    assert [worker.id for worker in found[0].workers] == ["8"]
