@@ -3,8 +3,9 @@
     make cluster && .venv/bin/rsdat env install virtual --offline
     .venv/bin/python benchmarks/launch.py [RUNS]
 
-Beside it, in the same run: what SLURM alone takes to start a job, and what JupyterLab alone takes
-on a compute node until its API answers. The difference is what a launch costs on top of these two.
+"queue" is SLURM's own part, from the submission to the job's first process. Beside it, in the same
+run, what JupyterLab alone takes on a compute node until its API answers. The rest is what a launch
+costs on top of these two.
 """
 
 from __future__ import annotations
@@ -55,17 +56,6 @@ def on(host: str, *argv: str) -> str:
     return run(VC, "run", host, "--user", "researcher", "--", *argv)
 
 
-def slurm_alone() -> float:
-    """Seconds from sbatch to the first line of a job."""
-    script = (
-        "f=$HOME/.bench.$$; printf '#!/bin/sh\\ndate +%%s.%%N >%s\\n' $f >$f.sh; b=$(date +%s.%N); "
-        "sbatch -o /dev/null $f.sh >/dev/null; while [ ! -s $f ]; do sleep 0.02; done; "
-        "echo $b $(cat $f); rm $f $f.sh"
-    )
-    before, after = on("login", "sh", "-c", script).split()
-    return float(after) - float(before)
-
-
 def lab_alone() -> float:
     return float(on("c1", PYTHON, "-c", LAB_ALONE))
 
@@ -85,7 +75,6 @@ def launch() -> tuple[dict[str, float], dict[str, float]]:
     run(RSDAT, "stop", body["session"])
     seconds = body["seconds"]
     seconds["python"] = wall - seconds["total"]
-    seconds["queue"] = seconds["ready"] - seconds["lab"] - seconds["dask"]
     seconds["wall"] = wall
     return seconds, {"tunnel stands": again, "tunnel anew": anew}
 
@@ -101,17 +90,16 @@ def main(runs: int = 5) -> None:
     run(RSDAT, "ls", "virtual")  # the control connection stands, as after any earlier command
     for _ in range(runs):
         seconds, connects = launch()
-        for key in ("python", "ssh", "submit", "queue", "lab", "dask", "tunnel", "wall"):
+        for key in ("python", "ssh", "submit", "queue", "lab", "dask", "notice", "tunnel", "wall"):
             rows.setdefault(f"launch: {key}", []).append(seconds[key])
         for key, value in connects.items():
             rows.setdefault(f"connect: {key}", []).append(value)
-        rows.setdefault("SLURM alone: sbatch to first line", []).append(slurm_alone())
         rows.setdefault("JupyterLab alone: start to API", []).append(lab_alone())
-    rows["launch on top of these two"] = [
-        wall - slurm - lab
-        for wall, slurm, lab in zip(
+    rows["launch on top of queue and JupyterLab alone"] = [
+        wall - queue - lab
+        for wall, queue, lab in zip(
             rows["launch: wall"],
-            rows["SLURM alone: sbatch to first line"],
+            rows["launch: queue"],
             rows["JupyterLab alone: start to API"],
             strict=True,
         )

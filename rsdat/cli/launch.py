@@ -109,15 +109,14 @@ def _wait(session: Session, host: Host, line: Line, times: dict[str, float]) -> 
     from rsdat.session.follow import follow
 
     reachable: list[bool] = []
-    began = time.monotonic()
+    submitted = time.time()
 
     def probe(node: str) -> None:
         # The route is found out while JupyterLab starts, so that it costs no time of its own.
         from rsdat.session import memory
 
-        wanted = session.site.connection.route
-        route = memory.route_of(session.site.name)
-        if session.site.queue != "local" and wanted == "auto" and route != "tcp":
+        unknown = memory.route_of(session.site.name) is None
+        if session.site.queue != "local" and session.site.connection.route == "auto" and unknown:
             reachable.append(host.reaches(node))
             if not reachable[-1]:
                 host.put(b"", f"{session.directory}/tcp-wanted")
@@ -125,8 +124,7 @@ def _wait(session: Session, host: Host, line: Line, times: dict[str, float]) -> 
     try:
         with as_interrupts():
             ready = follow(session, host, line, probe, interactive=sys.stdin.isatty())
-            times["ready"] = time.monotonic() - began
-            times.update(_head_times(ready))
+            times.update(_stages(ready, submitted, time.time()))
             began = time.monotonic()
             lab = open_lab(
                 session, ready, host, line, reachable=reachable[0] if reachable else None
@@ -144,12 +142,17 @@ def _wait(session: Session, host: Host, line: Line, times: dict[str, float]) -> 
         raise typer.Exit(130) from None
 
 
-def _head_times(ready: Ready) -> dict[str, float]:
-    """How long the head took, by its own clock."""
+def _stages(ready: Ready, submitted: float, seen: float) -> dict[str, float]:
+    """Where the time from submission to readiness went, as far as the two clocks agree."""
     times = ready.data.get("times", {})
-    if not {"head", "lab", "dask"} <= times.keys():
+    if not {"job", "lab", "dask"} <= times.keys():
         return {}
-    return {"lab": times["lab"] - times["head"], "dask": times["dask"] - times["lab"]}
+    return {
+        "queue": times["job"] - submitted,
+        "lab": times["lab"] - times["job"],
+        "dask": times["dask"] - times["lab"],
+        "notice": seen - times["dask"],
+    }
 
 
 def connect(

@@ -132,14 +132,14 @@ def _routes(
 ) -> Iterator[tuple[Target, str]]:
     """The routes to try, in order; TCP is opened only once the unix socket is out of reach."""
     allowed = session.site.connection.route
-    refused = reachable is False or (
-        reachable is None and memory.route_of(session.site.name) == "tcp"
-    )
+    if reachable is None:
+        # What worked last time is tried without a question first: it fails fast where it is over.
+        remembered = memory.route_of(session.site.name)
+        reachable = remembered == "socket" if remembered else None
     if (
         ready.socket
         and allowed != "tcp"
-        and not refused
-        and (reachable or host.reaches(ready.node))
+        and (host.reaches(ready.node) if reachable is None else reachable)
     ):
         yield SocketTarget(ready.node, ready.socket), "socket"
     if allowed != "socket":

@@ -247,11 +247,24 @@ def _serve(
         "ends": float(os.environ["SLURM_JOB_END_TIME"])
         if "SLURM_JOB_END_TIME" in os.environ
         else None,
-        "times": {"head": started, "prepared": time.time()},
+        "times": {"job": job_started(), "head": started},
     }
     lifecycle = Lifecycle(layout, site, server, ready)
     server.io_loop.add_callback(lifecycle.run)
     server.start()
+
+
+def job_started() -> float:
+    """When this job's first process, the shell that runs the script, was started."""
+    try:
+        # Boot time in /proc/stat is whole seconds; the uptime and a start in ticks are not.
+        fields = Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()
+        age = float(Path("/proc/uptime").read_text().split()[0]) - (
+            int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        )
+    except (OSError, ValueError, IndexError):
+        return time.time()
+    return time.time() - age
 
 
 def _here() -> Any:
