@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -96,9 +96,15 @@ def _submit(
     planned = plan(site, name, workers=workers, tcp=route == "tcp")
     line(Progress(f"submitting session {planned.id} to {site.name}"))
     began = time.monotonic()
-    with held():
-        session = submit(planned, host)
-        memory.remember_session(session.id, site.name)
+    session: Session | None = None
+    try:
+        with held():
+            session = submit(planned, host)
+            memory.remember_session(session.id, site.name)
+    except KeyboardInterrupt:
+        if session is None:
+            raise
+        _detach(session, line)
     times["submit"] = time.monotonic() - began
     return session
 
@@ -132,14 +138,19 @@ def _wait(session: Session, host: Host, line: Line, times: dict[str, float]) -> 
             times["tunnel"] = time.monotonic() - began
             return lab
     except KeyboardInterrupt:
-        line.clear()
-        print(
-            f"\nDetached; session {session.id} (job {session.job}) goes on.\n"
-            f"  rsdat connect {session.id}   comes back to it\n"
-            f"  rsdat stop {session.id}      ends it",
-            file=sys.stderr,
-        )
-        raise typer.Exit(130) from None
+        _detach(session, line)
+
+
+def _detach(session: Session, line: Line) -> NoReturn:
+    """Leave in words; the job goes on."""
+    line.clear()
+    print(
+        f"\nDetached; session {session.id} (job {session.job}) goes on.\n"
+        f"  rsdat connect {session.id}   comes back to it\n"
+        f"  rsdat stop {session.id}      ends it",
+        file=sys.stderr,
+    )
+    raise typer.Exit(130) from None
 
 
 def _stages(ready: Ready, submitted: float, seen: float) -> dict[str, float]:

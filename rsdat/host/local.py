@@ -40,7 +40,12 @@ class LocalHost:
         feed: dict[str, Any] = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
         try:
             done = subprocess.run(
-                list(argv), **feed, capture_output=True, timeout=timeout, check=False
+                list(argv),
+                **feed,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+                process_group=0,  # Ctrl-C is for us to handle; it must not cut a command in two
             )
         except subprocess.TimeoutExpired as error:
             raise timed_out(self.name, argv, error.timeout) from error

@@ -247,7 +247,12 @@ class SSHHost:
             feed = {"input": content}
         try:
             done = subprocess.run(
-                self._client(command), **feed, capture_output=True, timeout=timeout, check=False
+                self._client(command),
+                **feed,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+                process_group=0,  # Ctrl-C is for us to handle; it must not cut a command in two
             )
         except subprocess.TimeoutExpired as error:
             raise timed_out(self.name, argv, error.timeout) from error
