@@ -32,7 +32,15 @@ Progress = Callable[[str], None]
 #: Bytes sent in one go: memory stays small, and a broken line costs at most this much.
 _BATCH = 32 * 2**20
 
-_UNPACK = 'mkdir -p "$1" && exec tar --extract --no-same-owner --file=- --directory="$1"'
+# Files appear whole under their names: another installation may be looking for them.
+_UNPACK = """\
+mkdir -p "$1" && part=$(mktemp -d "$1.XXXXXX") || exit
+tar --extract --no-same-owner --file=- --directory="$part" &&
+    mkdir -p "$1" && mv -f "$part"/* "$1"/ && rmdir "$part" && exit
+status=$?
+rm -rf "$part"
+exit "$status"
+"""
 
 
 @dataclass(frozen=True)

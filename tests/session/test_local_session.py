@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -90,6 +91,22 @@ def test_a_plain_client_in_a_notebook_connects_and_computes_over_tls(
     assert words[0].startswith("tls://127.0.0.1:")
     assert words[1] == "3"
     assert words[2] == words[0]
+
+
+def test_the_readmes_python_runs_in_a_session(session: dict[str, Any], tmp_path: Path) -> None:
+    from rsdat.catalog.sample import make_sample_catalog
+
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (program,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    make_sample_catalog(tmp_path / "catalog", size=256)
+    program = program.replace("catalog.json", "catalog/catalog.json").replace(
+        "scale(4)", "scale(1)"
+    )
+    server = Server(session["url"])
+    kernel = Kernel(server, server.request("POST", "api/kernels", {})["id"], 90)
+    kernel.execute(f"import os; os.chdir({str(tmp_path)!r})")
+    kernel.execute(program)
+    assert (tmp_path / "greenest.tif").stat().st_size > 0
 
 
 def test_scale_and_status(person: Person, session: dict[str, Any]) -> None:

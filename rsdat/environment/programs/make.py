@@ -253,7 +253,15 @@ def switch(root: Path, name: str) -> str | None:
 def prune(root: Path, keep: set[str | None]) -> None:
     """Remove environments that no session runs any more, packages under none, and leftovers."""
     for name in ("wheels", "uv-cache"):
-        shutil.rmtree(root / name, ignore_errors=True)
+        # Out of the way first: another laptop may be sending its wheels just now.
+        gone = root / f"{name}.{os.getpid()}.old"
+        with contextlib.suppress(OSError):
+            (root / name).rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+    for part in root.glob("wheels.*"):
+        # What a broken transfer left; a fresh one may still be under way.
+        if part.stat().st_mtime < time.time() - 86400:
+            shutil.rmtree(part, ignore_errors=True)
     used: set[str] = set()
     for directory in root.glob("rsdat-*"):
         stamps = [directory / "used", directory / "complete"]

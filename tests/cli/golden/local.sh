@@ -19,7 +19,7 @@ hand_on() {
 }
 trap 'hand_on USR1' USR1
 trap 'hand_on TERM' TERM
-/work/main/.venv/bin/python -m rsdat.session.head &
+/path/to/python -m rsdat.session.head &
 child=$!
 # A signal ends a wait early, while the program is still there.
 while :; do
@@ -63,7 +63,7 @@ hand_on() {
 }
 trap 'hand_on USR1' USR1
 trap 'hand_on TERM' TERM
-/work/main/.venv/bin/python -m distributed.cli.dask_worker tls://SCHEDULER:PORT --name w1 --nthreads 1 --memory-limit 2GiB --no-dashboard --dashboard-address 127.0.0.1:0 --protocol tls:// --death-timeout 60 &
+/path/to/python -m distributed.cli.dask_worker tls://SCHEDULER:PORT --name w1 --nthreads 1 --memory-limit 2GiB --no-dashboard --dashboard-address 127.0.0.1:0 --protocol tls:// --death-timeout 60 &
 child=$!
 # A signal ends a wait early, while the program is still there.
 while :; do
