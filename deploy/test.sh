@@ -83,7 +83,8 @@ quietly "mypy" "$bin/mypy"
 bring_chromium
 browser=
 command -v chromium >/dev/null || browser="and not browser"
-"$bin/pytest" -m "not cluster $browser"
+# Most of these tests wait for processes of their own: four at a time fit on two cores.
+"$bin/pytest" -n 4 --dist loadfile -m "not cluster $browser"
 record "tests without the cluster" $?
 
 # --- the tests on the virtual cluster
