@@ -73,7 +73,7 @@ def _dashboard(inside: dict[str, Any] | None) -> str:
 
 def _usage(used: Usage) -> str:
     text = f"{used.head + used.workers:.2f} (head {used.head:.2f}, workers {used.workers:.2f})"
-    return text if used.complete else f"{text}, without the workers that have ended"
+    return text if used.complete else f"{text}, without the jobs that have ended"
 
 
 def overview_json(

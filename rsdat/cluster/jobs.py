@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rsdat.cluster.workers import is_worker_job, jobs_prefix
 from rsdat.errors import QueueError
 from rsdat.host.base import Completed
 from rsdat.jobqueue.base import JobQueue, JobState, JobStatus
@@ -63,13 +64,13 @@ class WorkerJobs:
     ----------
     queue
         The site's adapter.
-    prefix
-        What the names of the session's worker jobs begin with.
+    session
+        The session's id.
     """
 
-    def __init__(self, queue: JobQueue, prefix: str) -> None:
+    def __init__(self, queue: JobQueue, session: str) -> None:
         self.queue = queue
-        self.prefix = prefix
+        self.session = session
         # A thousand at once would be a burden to the controller, one after the other to the user.
         self._slots = asyncio.Semaphore(4)
 
@@ -101,13 +102,13 @@ class WorkerJobs:
         Asked by name and not by id: a job whose submission was cut short is found as well.
         """
         try:
-            done = await self._run(self.queue.status_by_name(self.prefix))
+            done = await self._run(self.queue.status_by_name(jobs_prefix(self.session)))
         except (TimeoutError, OSError):
             return None
         if not self.queue.answered(done):
             return None
         jobs = self.queue.parse_status(done.stdout).values()
-        return {job.name: job for job in jobs if job.name.startswith(self.prefix)}
+        return {job.name: job for job in jobs if is_worker_job(self.session, job.name)}
 
     async def cancel(self, ids: Iterable[str]) -> bool:
         """Cancel jobs; whether the queue took it."""

@@ -30,7 +30,7 @@ from rsdat.cluster.jobs import Refused, WorkerJob, WorkerJobs, job_of, load_of, 
 from rsdat.cluster.layout import Layout
 from rsdat.cluster.limits import check_limit, read_site, session_directory_or_current, stop_adapting
 from rsdat.cluster.retirement import hand_over
-from rsdat.cluster.workers import jobs_prefix, pool_named, worker_script
+from rsdat.cluster.workers import pool_named, worker_script
 from rsdat.errors import QueueError
 from rsdat.jobqueue import queue_named
 
@@ -65,7 +65,7 @@ class SlurmCluster(SLURMCluster):  # type: ignore[misc]
         self.wanted: dict[str, int] = dict.fromkeys(self.site.pools, 0)
         self.troubles: dict[str, decisions.Trouble] = {}
         self._jobs: dict[str, WorkerJob] = {}
-        self._queue = WorkerJobs(queue_named(self.site.queue), jobs_prefix(self.layout.id))
+        self._queue = WorkerJobs(queue_named(self.site.queue), self.layout.id)
         self._changed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._dashboard: asyncio.Task[None] | None = None
@@ -369,7 +369,7 @@ class SlurmCluster(SLURMCluster):  # type: ignore[misc]
 
     def _forget(self, job: WorkerJob) -> None:
         if not job.connected_once and not job.retiring:
-            log = self.layout.workers / f"{job.name}.log"
+            log = self.layout.workers / f"{job.name}-{job.id}.log"
             self._note_trouble(
                 job.pool,
                 f"worker job {job.id} ended ({job.state}) before its workers connected; see {log}",

@@ -5,6 +5,7 @@ Pure, so that ``rsdat site render`` and the golden files show exactly what a ses
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePosixPath
@@ -16,7 +17,7 @@ from rsdat.config.units import format_memory
 from rsdat.environment import interpreter
 from rsdat.errors import ConfigError
 from rsdat.jobqueue import queue_named
-from rsdat.jobqueue.base import JobRequest, Resources
+from rsdat.jobqueue.base import JOB_ID, JobRequest, Resources
 from rsdat.jobqueue.quoting import Expand
 
 # A worker that finds no scheduler for this long gives its cores back.
@@ -50,8 +51,16 @@ def lifetime(walltime: timedelta) -> Lifetime:
 
 
 def jobs_prefix(session: str) -> str:
-    """What the names of a session's worker jobs begin with; no other session's do."""
+    """What the names of a session's worker jobs begin with; see :func:`is_worker_job`."""
     return f"rsdat-{session}-w"
+
+
+def is_worker_job(session: str, name: str) -> bool:
+    """Whether a job of this name is one of the session's worker jobs.
+
+    The prefix alone does not tell: somebody may have named another session after this one's id.
+    """
+    return re.fullmatch(rf"{re.escape(jobs_prefix(session))}\d+", name) is not None
 
 
 def job_name(session: str, worker: str) -> str:
@@ -97,7 +106,8 @@ def worker_request(
             directives=wanted.directives,
         ),
         command=(*interpreter(site), *_program(site, wanted, name, scheduler)),
-        log=str(layout.workers / f"{name}.log"),
+        # The id in the name finds the job in the accounting when the queue has forgotten it.
+        log=str(layout.workers / f"{name}-{JOB_ID}.log"),
         prologue=site.environment.prologue,
         # TLS files are found through Dask's configuration: no path of a key in an argv.
         environment={"DASK_CONFIG": str(layout.dask), SESSION_VARIABLE: str(layout.directory)},

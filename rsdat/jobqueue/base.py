@@ -15,6 +15,9 @@ from typing import Protocol
 
 from rsdat.host.base import Completed
 
+#: Stands for the job's id in the log of a :class:`JobRequest`.
+JOB_ID = "{job}"
+
 
 class JobState(StrEnum):
     """Where a job is in its life, the same words for every queue."""
@@ -69,7 +72,10 @@ class JobRequest:
     command: tuple[str, ...]
     """The program, as an argv; rendered with shell quoting."""
     log: str
-    """File that takes stdout and stderr; relative to the directory of submission, or absolute."""
+    """File that takes stdout and stderr; relative to the directory of submission, or absolute.
+
+    :data:`JOB_ID` in it stands for the job's id.
+    """
     prologue: tuple[str, ...] = ()
     """Shell lines of the site's admin that prepare the environment (``module load …``)."""
     environment: Mapping[str, str] = field(default_factory=dict)

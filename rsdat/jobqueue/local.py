@@ -15,7 +15,7 @@ from importlib.resources import files
 
 from rsdat.errors import QueueError
 from rsdat.host.base import Completed
-from rsdat.jobqueue.base import JobRequest, JobState, JobStatus
+from rsdat.jobqueue.base import JOB_ID, JobRequest, JobState, JobStatus
 from rsdat.jobqueue.quoting import shell_word
 from rsdat.jobqueue.rendering import render
 
@@ -38,7 +38,7 @@ class LocalQueue:
         return render(
             "local.sh.j2",
             request,
-            log=shell_word(request.log),
+            log=_log(request.log),
             cores=request.resources.cores,
         )
 
@@ -103,6 +103,14 @@ class LocalQueue:
         if "cannot read the job script" in stderr:
             return "the job script could not be read"
         return None
+
+
+def _log(path: str) -> str:
+    """The log for the shell, which knows the job's id by the name of its record."""
+    before, job, after = path.partition(JOB_ID)
+    if not job:
+        return shell_word(path)
+    return shell_word(before) + '"${RSDAT_JOB_RECORD##*/}"' + shell_word(after)
 
 
 @cache

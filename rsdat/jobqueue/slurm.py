@@ -13,7 +13,7 @@ from rsdat.config.units import format_walltime
 from rsdat.errors import QueueError
 from rsdat.host.base import Completed
 from rsdat.jobqueue import slurm_words
-from rsdat.jobqueue.base import JobRequest, JobState, JobStatus, Resources
+from rsdat.jobqueue.base import JOB_ID, JobRequest, JobState, JobStatus, Resources
 from rsdat.jobqueue.quoting import directive_line, directive_value
 from rsdat.jobqueue.rendering import render
 
@@ -121,7 +121,7 @@ def _directives(request: JobRequest) -> list[str]:
     options: list[tuple[str, str | None]] = [
         ("job-name", request.name),
         # %j and the like are patterns to Slurm; a path of ours is meant as it is.
-        ("output", request.log.replace("%", "%%")),
+        ("output", request.log.replace("%", "%%").replace(JOB_ID, "%j")),
         ("ntasks", "1"),
         ("cpus-per-task", str(wanted.cores)),
         ("mem", f"{ceil(wanted.memory / _MIB)}M" if wanted.memory else None),

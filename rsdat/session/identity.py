@@ -8,8 +8,9 @@ import zlib
 
 from rsdat.errors import SessionError
 
-# Without vowels and look-alikes: an id is read aloud and never spells a word.
-_ALPHABET = "23456789bcdfghjkmnpqrstvwxz"
+# Without vowels and look-alikes: an id is read aloud and never spells a word. Without w: a worker
+# job's name ends in -w and a number.
+_ALPHABET = "23456789bcdfghjkmnpqrstvxz"
 JOB_PREFIX = "rsdat-"
 
 

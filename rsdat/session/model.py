@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rsdat.cluster.workers import is_worker_job
 from rsdat.config.models import Site
 from rsdat.host.base import Completed
 from rsdat.jobqueue.base import JobQueue, JobState, JobStatus
@@ -113,7 +114,7 @@ def _overview(
     # The job file is missing when the connection or the disk failed right after the submission:
     # the name finds the job all the same.
     head = jobs.get(job) or next((one for one in jobs.values() if one.name == name), None)
-    workers = tuple(one for one in jobs.values() if one.name.startswith(f"{name}-"))
+    workers = tuple(one for one in jobs.values() if is_worker_job(record.id, one.name))
     return Overview(
         session=Session(site, record.id, record.directory, head.id if head else job),
         state=state_of(record, head, queue_answers=answers),

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 
+from rsdat.cluster.workers import is_worker_job
 from rsdat.errors import QueueError
 from rsdat.host.base import Host
 from rsdat.jobqueue import queue_named
@@ -37,7 +38,7 @@ def jobs_of(session: Session, host: Host) -> list[str]:
         for job in queue.parse_status(answer.stdout).values()
         if not job.state.over
         and job.state is not JobState.UNKNOWN
-        and (job.name == name or job.name.startswith(f"{name}-") or job.id == session.job)
+        and (job.name == name or is_worker_job(session.id, job.name) or job.id == session.job)
     ]
 
 

@@ -20,7 +20,7 @@ class Usage:
     head: float
     workers: float
     complete: bool
-    """Whether workers that have ended are counted: it takes an accounting that answers."""
+    """Whether jobs that have ended are counted: it takes an accounting that answers."""
 
 
 def core_hours(jobs: Iterable[JobStatus]) -> float:
@@ -33,8 +33,8 @@ def core_hours(jobs: Iterable[JobStatus]) -> float:
 
 
 def worker_jobs(log_names: Iterable[str]) -> list[str]:
-    """Ids of all worker jobs that ever ran, from the names of their logs (``…-JOBID.log``)."""
-    found = (re.search(r"(\d+)\.(log|out)$", name) for name in log_names)
+    """Ids of all worker jobs that ever ran, from the names of their logs (``w3-JOBID.log``)."""
+    found = (re.fullmatch(r"w\d+-(\d+)\.log", name) for name in log_names)
     return [match[1] for match in found if match]
 
 
@@ -42,7 +42,10 @@ def usage(overview: Overview, host: Host) -> Usage:
     """Ask the accounting for what the queue has forgotten, and add up."""
     queue = queue_named(overview.session.site.queue)
     known = {job.id: job for job in overview.workers}
-    ended = [job for job in worker_jobs(overview.record.worker_logs) if job not in known]
+    if overview.head is not None:
+        known[overview.head.id] = overview.head
+    ever = [overview.session.job, *worker_jobs(overview.record.worker_logs)]
+    ended = [job for job in ever if job and job not in known]
     complete = not ended
     argv = queue.history(ended) if ended else None
     if argv is not None:
@@ -53,8 +56,9 @@ def usage(overview: Overview, host: Host) -> Usage:
         if answer is not None and answer.returncode == 0:
             known.update(queue.parse_history(answer.stdout))
             complete = True
+    head = known.pop(overview.session.job, None)
     return Usage(
-        head=core_hours([overview.head] if overview.head else []),
+        head=core_hours([head] if head else []),
         workers=core_hours(known.values()),
         complete=complete,
     )

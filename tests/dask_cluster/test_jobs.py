@@ -26,7 +26,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def jobs() -> WorkerJobs:
-    return WorkerJobs(queue_named("slurm"), "rsdat-s-1-w")
+    return WorkerJobs(queue_named("slurm"), "s-1")
 
 
 def test_a_queue_that_does_not_answer_says_nothing_of_jobs(program) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rsdat.cluster.addresses import choose_address
 from rsdat.cluster.jobs import WorkerJob, observe, submission_environment
-from rsdat.cluster.workers import job_name, jobs_prefix, lifetime, worker_script
+from rsdat.cluster.workers import is_worker_job, job_name, lifetime, worker_script
 from rsdat.config.models import Connection, Pool, Site
 from rsdat.errors import ConfigError, SessionError
 from rsdat.jobqueue.base import JobState, JobStatus
@@ -100,7 +100,16 @@ def test_an_unknown_pool_is_named_with_those_there_are() -> None:
 
 def test_job_names_are_of_one_session_only() -> None:
     assert job_name("s-1", "w12") == "rsdat-s-1-w12"
-    assert not job_name("s-10", "w1").startswith(jobs_prefix("s-1"))
+    assert is_worker_job("s-1", job_name("s-1", "w12"))
+    assert not is_worker_job("s-1", job_name("s-10", "w1"))
+    # The head of a session that somebody has called "s-1-work", and a worker of it.
+    assert not is_worker_job("s-1", "rsdat-s-1-work-bcdfg")
+    assert not is_worker_job("s-1", "rsdat-s-1-work-bcdfg-w1")
+
+
+def test_the_log_of_a_worker_job_names_the_job() -> None:
+    script = worker_script(SITE, session_directory="/home/me/.rsdat/sessions/s-1")
+    assert "#SBATCH --output=/home/me/.rsdat/sessions/s-1/workers/w1-%j.log\n" in script
 
 
 def test_the_heads_own_slurm_variables_do_not_leak() -> None:

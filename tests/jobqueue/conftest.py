@@ -53,7 +53,7 @@ WORKER = JobRequest(
         "--name",
         "it's",
     ),
-    log="/home/researcher/.rsdat/sessions/lab-1a2b3/workers/w3.log",
+    log="/home/researcher/.rsdat/sessions/lab-1a2b3/workers/w3-{job}.log",
     environment={"DASK_CONFIG": "/home/researcher/.rsdat/sessions/lab-1a2b3/dask"},
 )
 

@@ -51,12 +51,16 @@ def test_worker_jobs_are_found_by_name_and_strangers_are_not() -> None:
     text = "\n".join(
         [
             slurm_line("7", "RUNNING", "rsdat-lab-2"),
-            slurm_line("8", "PENDING", "rsdat-lab-2-default-0"),
+            slurm_line("8", "PENDING", "rsdat-lab-2-w1"),
             slurm_line("9", "RUNNING", "rsdat-lab-23"),
             slurm_line("10", "RUNNING", "other"),
+            # Another session, which somebody has named after this one.
+            slurm_line("11", "RUNNING", "rsdat-lab-2-bcdfg"),
+            slurm_line("12", "RUNNING", "rsdat-lab-2-bcdfg-w1"),
         ]
     )
-    (one,) = overviews(listing(text, job="7"), Site(name="x"), queue_named("slurm"))
+    found = overviews(listing(text, job="7"), Site(name="x"), queue_named("slurm"))
+    (one,) = [one for one in found if one.session.id == "lab-2"]
     assert one.state is State.STARTING
     assert [worker.id for worker in one.workers] == ["8"]
     assert one.head is not None
@@ -82,7 +86,7 @@ def test_a_session_whose_directory_was_deleted_is_still_there_to_be_stopped() ->
     text = "\n".join(
         [
             slurm_line("7", "RUNNING", "rsdat-geo-bcdfg"),
-            slurm_line("8", "RUNNING", "rsdat-geo-bcdfg-default-0"),
+            slurm_line("8", "RUNNING", "rsdat-geo-bcdfg-w1"),
         ]
     )
     found = overviews(Listing("/d", (), 0, text), Site(name="x"), queue_named("slurm"))

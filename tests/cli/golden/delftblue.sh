@@ -44,7 +44,7 @@ exit "$status"
 ### worker job of pool default
 #!/bin/bash
 #SBATCH --job-name=rsdat-SESSION-w1
-#SBATCH --output=~/.rsdat/sessions/SESSION/workers/w1.log
+#SBATCH --output=~/.rsdat/sessions/SESSION/workers/w1-%j.log
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=2
 #SBATCH --mem=8192M

@@ -46,7 +46,7 @@ exit "$status"
 # cores: 1
 
 umask 077
-exec >"$HOME"/.rsdat/sessions/SESSION/workers/w1.log 2>&1
+exec >"$HOME"/.rsdat/sessions/SESSION/workers/w1-"${RSDAT_JOB_RECORD##*/}".log 2>&1
 record=${RSDAT_JOB_RECORD-}
 unset RSDAT_JOB_RECORD
 export DASK_CONFIG="$HOME"/.rsdat/sessions/SESSION/dask

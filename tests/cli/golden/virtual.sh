@@ -44,7 +44,7 @@ exit "$status"
 ### worker job of pool default
 #!/bin/bash
 #SBATCH --job-name=rsdat-SESSION-w1
-#SBATCH --output=~/.rsdat/sessions/SESSION/workers/w1.log
+#SBATCH --output=~/.rsdat/sessions/SESSION/workers/w1-%j.log
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=2048M
@@ -61,7 +61,7 @@ exec "$HOME"/.rsdat/environments/default/bin/python -m distributed.cli.dask_work
 ### worker job of pool big
 #!/bin/bash
 #SBATCH --job-name=rsdat-SESSION-w1
-#SBATCH --output=~/.rsdat/sessions/SESSION/workers/w1.log
+#SBATCH --output=~/.rsdat/sessions/SESSION/workers/w1-%j.log
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=4
 #SBATCH --mem=4096M

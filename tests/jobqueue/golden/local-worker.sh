@@ -3,7 +3,7 @@
 # cores: 16
 
 umask 077
-exec >/home/researcher/.rsdat/sessions/lab-1a2b3/workers/w3.log 2>&1
+exec >/home/researcher/.rsdat/sessions/lab-1a2b3/workers/w3-"${RSDAT_JOB_RECORD##*/}".log 2>&1
 record=${RSDAT_JOB_RECORD-}
 unset RSDAT_JOB_RECORD
 export DASK_CONFIG=/home/researcher/.rsdat/sessions/lab-1a2b3/dask

@@ -1,6 +1,6 @@
 #!/bin/bash
 #SBATCH --job-name=rsdat-lab-1a2b3-w3
-#SBATCH --output=/home/researcher/.rsdat/sessions/lab-1a2b3/workers/w3.log
+#SBATCH --output=/home/researcher/.rsdat/sessions/lab-1a2b3/workers/w3-%j.log
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=16
 #SBATCH --mem=30518M
