@@ -120,6 +120,7 @@ SlurmdParameters=config_overrides
 SchedulerParameters=bf_interval=5
 ReturnToService=2
 KillWait=10
+MessageTimeout=5
 # Job ids go on from one start of the cluster to the next, so that none means two jobs.
 FirstJobId={plan.first_job}
 AccountingStorageType=accounting_storage/slurmdbd

@@ -70,6 +70,8 @@ def ndvi(ds: xr.Dataset, red: str = "red", nir: str = "nir") -> xr.DataArray:
         kwargs={"numbers": (numbers_of(ds[red]), numbers_of(ds[nir]))},
         dask="parallelized",
         output_dtypes=["float32"],
+        # Newer xarray keeps attributes unless told: scale and offset of the bands are not NDVI's.
+        keep_attrs=False,
     )
     attributes = {"long_name": "NDVI", "units": "1", "nodata": float("nan")}
     result = result.rename("ndvi")

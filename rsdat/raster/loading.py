@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,13 +17,14 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from rasterio.enums import Resampling
 
+from rsdat.catalog import search
 from rsdat.errors import ConfigError, DataError
 from rsdat.raster.files import Header, header
 from rsdat.raster.grids import Bounds, chunk_shape, declared_geobox, output_grid
 from rsdat.raster.reading import fill_value, read
 from rsdat.raster.sources import Source, source
 
-Items = Iterable[pystac.Item] | pystac.Item
+Items = Iterable[pystac.Item] | pystac.Item | pystac.Catalog
 
 
 def load(
@@ -42,7 +44,8 @@ def load(
     Parameters
     ----------
     items
-        STAC items, as :func:`rsdat.search` gives them; one time step each, sorted by time.
+        STAC items, as :func:`rsdat.search` gives them, an ItemCollection, a single item, or all
+        items of a static catalog; one time step each, sorted by time.
     bands
         Asset keys, band names or common names: ``["red", "nir", "scl"]``. A variable each.
     bbox
@@ -97,16 +100,35 @@ def load(
 
 
 def _ordered(items: Items) -> list[pystac.Item]:
-    listed = [items] if isinstance(items, pystac.Item) else list(items)
+    listed = _listed(items)
     if not listed:
         raise DataError("there are no items to load", hint="search with a wider bbox or datetime")
     for item in listed:
         if not isinstance(item, pystac.Item):
-            raise DataError(
-                f"load takes STAC items, and was given {type(item).__name__}",
-                hint="use what rsdat.search() returns",
-            )
+            raise _not_items(item)
     return sorted(listed, key=lambda item: (item_time(item), item.id))
+
+
+def _listed(items: Any) -> list[Any]:
+    if isinstance(items, pystac.Item):
+        return [items]
+    if isinstance(items, pystac.Catalog):
+        if hasattr(items, "conforms_to"):  # an API: what it holds has no end
+            raise DataError(
+                f"{items.id} is a STAC API, and load takes items",
+                hint="search it first: rsdat.search(catalog, bbox=…, datetime=…, collections=…)",
+            )
+        return search(items)
+    if isinstance(items, str | os.PathLike | Mapping) or not isinstance(items, Iterable):
+        raise _not_items(items)
+    return list(items)
+
+
+def _not_items(given: Any) -> DataError:
+    return DataError(
+        f"load takes STAC items, and was given {type(given).__name__}",
+        hint="use what rsdat.search() returns",
+    )
 
 
 def item_time(item: pystac.Item) -> np.datetime64:

@@ -144,6 +144,8 @@ def _reduced(variable: xr.DataArray, method: str) -> xr.DataArray:
         kwargs={"method": method, "numbers": numbers_of(variable)},
         dask="parallelized",
         output_dtypes=["float32"],
+        # Newer xarray keeps attributes unless told: a scale left there would be applied twice.
+        keep_attrs=False,
     )
     kept = {k: v for k, v in variable.attrs.items() if k not in ("scale", "offset", "nodata")}
     return result.assign_attrs({**kept, "nodata": float("nan"), "grid_mapping": "spatial_ref"})

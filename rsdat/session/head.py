@@ -17,17 +17,26 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any, cast
 
 from rsdat.cluster.layout import Layout
 from rsdat.config.models import Site
+from rsdat.errors import RsdatError
 from rsdat.session.files import write_atomically
 from rsdat.session.identity import preferred_port
 
-_TCP_POLL = 0.2  # s; a stat of one file, until a laptop has asked for TCP
+# Until a laptop has asked for TCP, the session directory is looked at so often (s): most ask while
+# they launch, and the directory is on a file system that all share.
+_TCP_POLL, _LATER_TCP_POLL, _LATER = 0.2, 2.0, 60.0
+
+_WORDS = {
+    "walltime": "the walltime ends soon: the worker jobs and JupyterLab stop now",
+    "stopped": "stopped on request",
+}
+# Slurm's warning before the walltime ends, and its (or `rsdat stop`'s) TERM.
+_ENDS = {signal.SIGUSR1: "walltime", signal.SIGTERM: "stopped"}
 
 
 def prepare(layout: Layout, site: Site) -> dict[str, str]:
@@ -35,7 +44,9 @@ def prepare(layout: Layout, site: Site) -> dict[str, str]:
     from rsdat.cluster.configuration import write_dask_config
     from rsdat.cluster.security import make_credentials
 
-    write_atomically(Path(layout.token), secrets.token_urlsafe(32))
+    # A job that the queue has put back in line is the same session, at the same address.
+    if not Path(layout.token).exists():
+        write_atomically(Path(layout.token), secrets.token_urlsafe(32))
     make_credentials(layout)
     Path(layout.workers).mkdir(mode=0o700, exist_ok=True)
     workers = json.loads(Path(layout.request).read_text()).get("workers")
@@ -107,9 +118,8 @@ class Lifecycle:
         """Announce the session when Dask accepts a client, then watch for a wish for TCP."""
         try:
             loop = asyncio.get_running_loop()
-            # Slurm's warning before the walltime ends, and its (or `rsdat stop`'s) TERM.
-            loop.add_signal_handler(signal.SIGUSR1, self.finish, "walltime")
-            loop.add_signal_handler(signal.SIGTERM, self.finish, "stopped")
+            for number, reason in _ENDS.items():
+                loop.add_signal_handler(number, self.finish, reason)
             self.ready["times"]["lab"] = time.time()
             await self._cluster_ready()
             self.ready["times"]["dask"] = time.time()
@@ -117,14 +127,12 @@ class Lifecycle:
                 self._open_tcp()
             self._announce()
             print("rsdat: the session is ready", flush=True)
-            while self.ready["socket"] and not self.ready["tcp"]:
-                await asyncio.sleep(_TCP_POLL)
-                if Path(self.layout.tcp_wanted).exists():
-                    self._open_tcp()
-                    self._announce()
+            await self._open_tcp_on_demand()
         except asyncio.CancelledError:
             raise
         except BaseException as error:
+            if self.ending is not None:
+                return
             # A session without Dask is not what was asked for: end, and say why in the log.
             import traceback
 
@@ -139,6 +147,21 @@ class Lifecycle:
 
         await manager
         self.ready["scheduler"] = await cluster_accepts_client(self.layout)
+
+    async def _open_tcp_on_demand(self) -> None:
+        began = time.monotonic()
+        while self.ready["socket"] and not self.ready["tcp"] and self.ending is None:
+            later = time.monotonic() - began > _LATER
+            await asyncio.sleep(_LATER_TCP_POLL if later else _TCP_POLL)
+            try:
+                # Not a stat: a network file system would go on denying a file for a while.
+                if self.layout.tcp_wanted.name in os.listdir(self.layout.directory):
+                    self._open_tcp()
+                    self._announce()
+            except (OSError, RsdatError) as error:
+                # Those who are connected already need no TCP: no reason to end their session.
+                print(f"rsdat: no TCP address can be opened: {error}", flush=True)
+                await asyncio.sleep(_LATER)
 
     def _open_tcp(self) -> None:
         from tornado.netutil import bind_sockets
@@ -159,12 +182,8 @@ class Lifecycle:
             self.ending = asyncio.ensure_future(self._finish(reason))
 
     async def _finish(self, reason: str) -> None:
-        words = {
-            "walltime": "the walltime ends soon: the worker jobs and JupyterLab stop now",
-            "stopped": "stopped on request",
-        }
-        print(f"rsdat: {words[reason]}", flush=True)
-        write_end(self.layout, reason, words[reason])
+        print(f"rsdat: {_WORDS[reason]}", flush=True)
+        write_end(self.layout, reason, _WORDS[reason])
         from rsdat.cluster.extension import drain
 
         try:
@@ -182,28 +201,64 @@ def write_end(layout: Layout, reason: str, message: str) -> None:
         write_atomically(Path(layout.end), json.dumps(body))
 
 
-def cancel_workers(layout: Layout, site: Site, environ: Mapping[str, str] = os.environ) -> None:
-    """Cancel whatever worker jobs of this session the queue still knows."""
-    from rsdat.errors import RsdatError
+def cancel_workers(layout: Layout, site: Site, *, patience: float = 45) -> None:
+    """Cancel whatever worker jobs of this session the queue still knows.
+
+    A queue that does not answer is asked again for ``patience`` seconds.
+    """
+    from rsdat.cluster.workers import is_worker_job, jobs_prefix
     from rsdat.host import open_host
     from rsdat.jobqueue import queue_named
 
+    if Path(layout.workers).is_dir() and not os.listdir(layout.workers):
+        return
     queue, host = queue_named(site.queue), open_host(None)
-    try:
-        answer = host.run(queue.status_by_name(f"rsdat-{layout.id}-"), timeout=30)
-        jobs = queue.parse_status(answer.stdout).values()
-        left = [job.id for job in jobs if job.name.startswith(f"rsdat-{layout.id}-")]
-        left = [job for job in left if job != environ.get("SLURM_JOB_ID")]
-        if left:
-            host.run(queue.cancel(left), timeout=30)
-    except (RsdatError, TimeoutError) as error:
-        print(f"rsdat: worker jobs may be left: {error}", flush=True)
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            answer = host.run(queue.status_by_name(jobs_prefix(layout.id)), timeout=30)
+            jobs = queue.parse_status(answer.stdout).values()
+            left = [j.id for j in jobs if is_worker_job(layout.id, j.name) and not j.state.over]
+            if left:
+                host.run(queue.cancel(left), timeout=30)
+            return
+        except (RsdatError, TimeoutError) as error:
+            if time.monotonic() > deadline:
+                print(f"rsdat: worker jobs may be left: {error}", flush=True)
+                return
+        time.sleep(1)
+
+
+def end_on_signals(layout: Layout) -> None:
+    """End on TERM and USR1 as long as there is no event loop that could take them."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ignore_signals()
+        reason = _ENDS[signal.Signals(number)]
+        print(f"rsdat: {_WORDS[reason]}", flush=True)
+        write_end(layout, reason, _WORDS[reason])
+        raise SystemExit
+
+    for number in _ENDS:
+        signal.signal(number, end)
+
+
+def ignore_signals() -> None:
+    """Let nothing but KILL disturb the end: Slurm and the job's shell send TERM one after other."""
+    for number in _ENDS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def main() -> None:
     """Run the session that lies in the current directory until it ends."""
     started = time.time()
     layout = Layout(_here())
+    if Path(layout.end).exists():
+        print("rsdat: the session was ended before its job began", flush=True)
+        return
+    end_on_signals(layout)
+    # Of a run before this one, where the queue has put the job back in line.
+    Path(layout.ready).unlink(missing_ok=True)
     write_atomically(Path(layout.node), socket.gethostname())
     site = Site.model_validate_json(Path(layout.site).read_text())
     # Sockets need a short path on a disk of this node: shared file systems refuse them.
@@ -211,14 +266,16 @@ def main() -> None:
     try:
         os.environ.update(prepare(layout, site))
         os.environ["JUPYTER_TOKEN_FILE"] = str(layout.token)
+        os.environ.pop("JUPYTER_TOKEN", None)
         os.environ["JUPYTER_RUNTIME_DIR"] = f"{private}/runtime"
         settings = lab_settings(Path(private))
         socket_path = None if site.queue == "local" else f"{private}/lab.sock"
         _serve(layout, site, socket_path, settings, started)
     finally:
-        shutil.rmtree(private, ignore_errors=True)
+        ignore_signals()
         write_end(layout, "closed", "JupyterLab was shut down")
         cancel_workers(layout, site)
+        shutil.rmtree(private, ignore_errors=True)
 
 
 def _serve(
@@ -227,8 +284,11 @@ def _serve(
     # jsonschema imports this package for an optional check of one string format, and does without
     # it where it is absent. Its grammar takes 0.7 s of JupyterLab's start to build.
     sys.modules.setdefault("rfc3987_syntax", cast(ModuleType, None))
+    from jupyter_server.serverapp import ServerApp
     from jupyterlab.labapp import LabApp
 
+    # Its handlers would take the place of ours.
+    ServerApp.init_signal = lambda server: None
     port = preferred_port(layout.id)
     arguments = lab_arguments(site, socket_path=socket_path, port=port, root=os.geteuid() == 0)
     arguments = [
@@ -238,6 +298,8 @@ def _serve(
         *arguments,
     ]
     server = LabApp.initialize_server(argv=arguments)
+    # A token, or none, in the user's own Jupyter configuration would win over the session's.
+    server.identity_provider.token = Path(layout.token).read_text()
     ready = {
         "node": socket.gethostname(),
         "socket": socket_path,

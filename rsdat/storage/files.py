@@ -43,7 +43,10 @@ def read_text(href: str) -> str:
 
         with fsspec.open(place, "rt", encoding="utf-8") as stream:
             return str(stream.read())
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        # fsspec's http says "not found" of a server that refuses, too; the cause tells.
+        if isinstance(error.__cause__, OSError):
+            raise _unreadable(place, error.__cause__) from error
         raise DataError(f"{place} does not exist", hint="check the name of the file") from None
     except UnicodeDecodeError:
         raise DataError(f"{place} is not a text file", hint="give a STAC file (JSON)") from None
@@ -54,10 +57,18 @@ def read_text(href: str) -> str:
         ) from None
     except Exception as error:
         # fsspec hands on whatever its backend raises: aiohttp, botocore, OSError.
-        raise DataError(
-            f"{place} cannot be read: {error or type(error).__name__}",
-            hint="check the address, the network and your credentials for it",
-        ) from error
+        raise _unreadable(place, error) from error
+
+
+def _unreadable(place: str, error: BaseException) -> DataError:
+    return DataError(
+        f"{place} cannot be read: {str(error) or type(error).__name__}",
+        hint=(
+            "check the address, the network and your credentials for it"
+            if is_remote(place)
+            else "check the permissions of the file and of its directories"
+        ),
+    )
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:

@@ -71,6 +71,13 @@ def test_no_items():
         load([], "red")
 
 
+@pytest.mark.parametrize("given", ["catalog.json", {"type": "Feature"}, None, 5, ["item"]])
+def test_what_is_no_item(given):
+    with pytest.raises(DataError, match="load takes STAC items") as caught:
+        load(given, "red")
+    assert "rsdat.search()" in (caught.value.hint or "")
+
+
 def test_what_contradicts_itself(item):
     ds = load([item], "red")
     for wrong in (

@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pystac
 import pytest
 import rasterio
 import xarray as xr
 from odc.geo.geobox import GeoBox
 from rasterio.vrt import WarpedVRT
 
-from rsdat.raster import composite, load, mask_clouds, ndvi
+from rsdat.raster import composite, load, mask_clouds, ndvi, write_cog
 from rsdat.raster.sources import source
 
 
@@ -61,6 +62,17 @@ def test_stored_integers_give_the_same_ndvi_and_composite(sentinel2):
     equal(one.red, other.red.values)
 
 
+def test_results_carry_no_scale_of_the_numbers_they_were_made_from(sentinel2, tmp_path):
+    stored = load(sentinel2(), ["red", "nir", "scl"], scale=False)
+    clear = mask_clouds(stored)
+    for result in (composite(clear).red, ndvi(clear), composite(ndvi(clear), "max")):
+        assert not {"scale", "offset"} & set(result.attrs)
+        assert np.isnan(result.attrs["nodata"])
+    # A reader that applies the file's scale must get reflectances, not scale them once more.
+    with rasterio.open(write_cog(composite(clear).red, tmp_path / "red.tif")) as opened:
+        assert (opened.scales, opened.offsets) == ((1.0,), (0.0,))
+
+
 def test_classes_stay_integers_and_are_repeated(sentinel2, plain):
     items = sentinel2(dates=2)
     ds = load(items, ["red", "scl"])
@@ -88,6 +100,16 @@ def test_bbox_takes_the_pixels_it_touches(scenes):
     equal(ds.a[0], pixels[rows.start : rows.stop + 1, columns.start : columns.stop + 1])
     assert abs(rows.start - 8) <= 1
     assert abs(columns.stop - 29) <= 1
+
+
+def test_items_may_come_in_any_form(sentinel2):
+    items = sentinel2()
+    expected = load(items, "red").red.values
+    catalog = pystac.Catalog("all", "items of one place")
+    catalog.add_items(items)
+    for form in (reversed(items), pystac.ItemCollection(items), catalog):
+        equal(load(form, "red").red, expected)
+    equal(load(items[0], "red").red, expected[:1])
 
 
 def test_single_pixel(scenes, reflectance):
