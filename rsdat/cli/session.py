@@ -50,7 +50,7 @@ def ls(
                 one.session.job,
                 one.record.node or "",
                 duration(one.head.elapsed if one.head else None),
-                len(one.workers),
+                sum(not worker.state.over for worker in one.workers),
                 one.why,
             )
             for one in shown
@@ -165,6 +165,8 @@ def stop(
     problems: list[RsdatError] = []
     if everything:
         found, problems = ask_sites(candidates(), interactive=sys.stdin.isatty())
+        # One that ended without a word may have left something.
+        found = [one for one in found if one.overview.state.live or not one.overview.record.end]
     else:
         found = [_find(session, ended=True)]
     ended = []

@@ -70,12 +70,16 @@ def ndvi(ds: xr.Dataset, red: str = "red", nir: str = "nir") -> xr.DataArray:
         kwargs={"numbers": (numbers_of(ds[red]), numbers_of(ds[nir]))},
         dask="parallelized",
         output_dtypes=["float32"],
-        # Newer xarray keeps attributes unless told: scale and offset of the bands are not NDVI's.
-        keep_attrs=False,
+        keep_attrs="override",  # those of the coordinates hold the CRS
     )
-    attributes = {"long_name": "NDVI", "units": "1", "nodata": float("nan")}
-    result = result.rename("ndvi")
-    return result.assign_attrs(attributes, grid_mapping="spatial_ref")
+    # All of them: a scale of the bands left there would be taken for NDVI's.
+    result.attrs = {
+        "long_name": "NDVI",
+        "units": "1",
+        "nodata": float("nan"),
+        "grid_mapping": "spatial_ref",
+    }
+    return result.rename("ndvi")
 
 
 def numbers_of(variable: xr.DataArray) -> tuple[float, float, float | None]:

@@ -144,11 +144,12 @@ def _reduced(variable: xr.DataArray, method: str) -> xr.DataArray:
         kwargs={"method": method, "numbers": numbers_of(variable)},
         dask="parallelized",
         output_dtypes=["float32"],
-        # Newer xarray keeps attributes unless told: a scale left there would be applied twice.
-        keep_attrs=False,
+        keep_attrs="override",  # those of the coordinates hold the CRS
     )
+    # The numbers are physical now: a scale left behind would be applied a second time.
     kept = {k: v for k, v in variable.attrs.items() if k not in ("scale", "offset", "nodata")}
-    return result.assign_attrs({**kept, "nodata": float("nan"), "grid_mapping": "spatial_ref"})
+    result.attrs = {**kept, "nodata": float("nan"), "grid_mapping": "spatial_ref"}
+    return result
 
 
 def _reduce(values: Array, *, method: str, numbers: Any) -> Array:

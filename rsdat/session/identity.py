@@ -11,6 +11,7 @@ from rsdat.errors import SessionError
 # Without vowels and look-alikes: an id is read aloud and never spells a word. Without w: a worker
 # job's name ends in -w and a number.
 _ALPHABET = "23456789bcdfghjkmnpqrstvxz"
+_ID = rf"[A-Za-z0-9][A-Za-z0-9.-]*-[{_ALPHABET}]{{5}}"
 JOB_PREFIX = "rsdat-"
 
 
@@ -37,7 +38,13 @@ def job_name(session_id: str) -> str:
 
 def session_of_job(name: str) -> str | None:
     """The id of the session whose head job has this name; None for workers' and others' jobs."""
-    match = re.fullmatch(rf"{JOB_PREFIX}([A-Za-z0-9][A-Za-z0-9.-]*-[{_ALPHABET}]{{5}})", name)
+    match = re.fullmatch(rf"{JOB_PREFIX}({_ID})", name)
+    return match[1] if match else None
+
+
+def session_of_worker(name: str) -> str | None:
+    """The id of the session of whose worker jobs this name is one; None for all others."""
+    match = re.fullmatch(rf"{JOB_PREFIX}({_ID})-w\d+", name)
     return match[1] if match else None
 
 

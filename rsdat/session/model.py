@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from rsdat.cluster.workers import is_worker_job
 from rsdat.config.models import Site
 from rsdat.host.base import Completed
 from rsdat.jobqueue.base import JobQueue, JobState, JobStatus
-from rsdat.session.identity import job_name, session_of_job
+from rsdat.session.identity import job_name, session_of_job, session_of_worker
 from rsdat.session.remote import Listing, Record
 
 
@@ -23,6 +24,10 @@ class Session:
     id: str
     directory: str
     job: str
+
+
+#: Seconds that a submission may take; until then a session has no job yet.
+SUBMISSION = 120
 
 
 class State(StrEnum):
@@ -57,24 +62,46 @@ class Overview:
     @property
     def why(self) -> str:
         """Why it is not ready, in a few words; empty when it is."""
+        left = sum(not worker.state.over for worker in self.workers)
+        if self.state is State.ENDING and left and (self.head is None or self.head.state.over):
+            return f"its head job is over; {left} worker job{'s are' if left > 1 else ' is'} left"
         if self.record.end and self.state in (State.ENDED, State.ENDING):
             return str(self.record.end.get("message", ""))
         if self.state is State.ENDED:
             if self.head is not None:
                 return f"the head job {self.session.job} is {self.head.state}"
             return f"the queue no longer knows the head job {self.session.job}"
+        if self.state is State.WAITING and self.head is None:
+            return "it is being submitted"
         return self.head.reason if self.head and self.head.state is JobState.PENDING else ""
 
 
-def state_of(record: Record, head: JobStatus | None, *, queue_answers: bool) -> State:
-    """Decide a session's state from its files and its head job.
+def state_of(
+    record: Record,
+    head: JobStatus | None,
+    *,
+    queue_answers: bool,
+    age: float = math.inf,
+    workers_left: bool = False,
+) -> State:
+    """Decide a session's state from its files and its jobs.
 
     A job that is absent from a queue that answers has ended; one whose queue does not answer is
-    unknown, whatever the files say, but for a file that says it has ended.
+    unknown, whatever the files say, but for a file that says it has ended. A session without a
+    head ends for as long as the queue has worker jobs of it.
+
+    Parameters
+    ----------
+    age
+        Seconds since the launch: a young session without a job is being submitted.
     """
+    if workers_left and (head is None or head.state.over):
+        return State.ENDING
     if head is None or head.state is JobState.UNKNOWN:
         if record.end:
             return State.ENDED
+        if head is None and not record.job and age < SUBMISSION:
+            return State.WAITING
         return State.ENDED if queue_answers and head is None else State.UNKNOWN
     if head.state.over:
         return State.ENDED
@@ -96,13 +123,19 @@ def overviews(listing: Listing, site: Site, queue: JobQueue) -> list[Overview]:
 
 
 def _orphans(listing: Listing, jobs: Mapping[str, JobStatus]) -> list[Record]:
-    """Sessions whose head job the queue still knows but whose directory was deleted."""
+    """Sessions of which the queue still knows jobs but whose directory was deleted."""
+    heads: dict[str, str] = {}
+    for job in jobs.values():
+        head, worker = session_of_job(job.name), session_of_worker(job.name)
+        if head and not job.state.over:
+            heads[head] = job.id
+        elif worker and not job.state.over:
+            heads.setdefault(worker, "")
     known = {record.id for record in listing.records}
-    identities = {session_of_job(job.name): job.id for job in jobs.values() if not job.state.over}
     return [
         Record(one, f"{listing.root}/sessions/{one}", job, {"name": one.rpartition("-")[0]})
-        for one, job in identities.items()
-        if one is not None and one not in known
+        for one, job in heads.items()
+        if one not in known
     ]
 
 
@@ -115,11 +148,13 @@ def _overview(
     # the name finds the job all the same.
     head = jobs.get(job) or next((one for one in jobs.values() if one.name == name), None)
     workers = tuple(one for one in jobs.values() if is_worker_job(record.id, one.name))
+    age = max(0.0, time.time() - float(record.request.get("created", 0)))
+    left = any(not worker.state.over for worker in workers)
     return Overview(
         session=Session(site, record.id, record.directory, head.id if head else job),
-        state=state_of(record, head, queue_answers=answers),
+        state=state_of(record, head, queue_answers=answers, age=age, workers_left=left),
         record=record,
         head=head,
         workers=workers,
-        age=max(0.0, time.time() - float(record.request.get("created", 0))),
+        age=age,
     )

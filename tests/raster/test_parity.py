@@ -107,7 +107,7 @@ def test_items_may_come_in_any_form(sentinel2):
     expected = load(items, "red").red.values
     catalog = pystac.Catalog("all", "items of one place")
     catalog.add_items(items)
-    for form in (reversed(items), pystac.ItemCollection(items), catalog):
+    for form in (items[::-1], iter(items), pystac.ItemCollection(items), catalog):
         equal(load(form, "red").red, expected)
     equal(load(items[0], "red").red, expected[:1])
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsdat.errors import SessionError
-from rsdat.session.identity import job_name, new_id, preferred_port, session_of_job
+from rsdat.session.identity import job_name, new_id, preferred_port, session_of_job, session_of_worker
 
 
 def test_ids_keep_the_name_and_never_repeat() -> None:
@@ -25,6 +25,8 @@ def test_a_jobs_name_leads_back_to_its_session() -> None:
     assert session_of_job(job_name(session)) == session
     assert session_of_job(f"{job_name(session)}-w2345") is None
     assert session_of_job("someone-elses") is None
+    assert session_of_worker(f"{job_name(session)}-w2345") == session
+    assert session_of_worker(job_name(session)) is None
 
 
 @given(st.text(min_size=1))

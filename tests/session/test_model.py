@@ -1,5 +1,6 @@
 """What a session's files and the queue's answer mean together."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -93,3 +94,31 @@ def test_a_session_whose_directory_was_deleted_is_still_there_to_be_stopped() ->
     assert [one.session.id for one in found] == ["geo-bcdfg"]
     assert found[0].session.job == "7"
     assert [worker.id for worker in found[0].workers] == ["8"]
+
+
+def test_workers_that_outlive_their_head_are_shown_to_be_stopped() -> None:
+    """The head was killed, and nobody was left to cancel its workers."""
+    text = "\n".join(
+        [
+            slurm_line("7", "FAILED", "rsdat-lab-bcdfg"),
+            slurm_line("8", "PENDING", "rsdat-lab-bcdfg-w1"),
+            slurm_line("9", "RUNNING", "rsdat-geo-bcdfg-w1"),
+        ]
+    )
+    record = Record("lab-bcdfg", "/d/sessions/lab-bcdfg", "7", end={"message": "failed"})
+    found = overviews(Listing("/d", (record,), 0, text), Site(name="x"), queue_named("slurm"))
+    assert {one.session.id: one.state for one in found} == {
+        "lab-bcdfg": State.ENDING,
+        "geo-bcdfg": State.ENDING,  # its directory is gone, too
+    }
+    assert "1 worker job is left" in found[0].why
+
+
+def test_a_session_that_is_being_submitted_has_not_ended() -> None:
+    young = Record("lab-2", "/d", request={"created": time.time()})
+    (one,) = overviews(Listing("/d", (young,), 0, ""), Site(name="x"), queue_named("slurm"))
+    assert one.state is State.WAITING
+    assert one.why == "it is being submitted"
+    old = Record("lab-2", "/d", request={"created": time.time() - 600})
+    (one,) = overviews(Listing("/d", (old,), 0, ""), Site(name="x"), queue_named("slurm"))
+    assert one.state is State.ENDED

@@ -116,6 +116,16 @@ def test_list_leaves_out_ended_sessions_unless_asked(tmp_path: Path) -> None:
     assert len(listing(tmp_path, ended=True).records) == 1
 
 
+def test_list_shows_a_session_that_is_ending_as_long_as_the_queue_has_a_job_of_it(
+    tmp_path: Path,
+) -> None:
+    launch(tmp_path, "lab-2", "echo", "7")
+    (tmp_path / "sessions" / "lab-2" / "end.json").write_text('{"reason": "walltime"}')
+    (one,) = listing(tmp_path, "echo", "7|RUNNING|rsdat-lab-2").records
+    assert one.end == {"reason": "walltime"}
+    assert one.job == "7"
+
+
 def test_list_survives_a_half_written_file(tmp_path: Path) -> None:
     launch(tmp_path, "lab-2", "echo", "7")
     (tmp_path / "sessions" / "lab-2" / "ready.json").write_text('{"node": ')
