@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rsdat.config.models import Site
     from rsdat.host.base import Host
     from rsdat.session.connect import Lab
+    from rsdat.session.find import Found
     from rsdat.session.follow import Ready
     from rsdat.session.model import Session
 
@@ -184,6 +185,7 @@ def connect(
     with progress_line(silent=as_json) as line:
         found = find(session, ended=True, interactive=sys.stdin.isatty())
         overview, host = found.overview, found.host
+        _refuse_inside(found)
         memory.remember_session(overview.session.id, overview.session.site.name)
         _refuse_ended(overview)
         times["find"] = time.monotonic() - began
@@ -199,14 +201,27 @@ def connect(
     _announce(lab, no_browser=no_browser, as_json=as_json, times=times)
 
 
+def _refuse_inside(found: Found) -> None:
+    from rsdat.errors import SessionError
+    from rsdat.session.connect import existing_lab
+
+    lab = existing_lab(found.overview, found.host)
+    if lab is not None and lab.socket:
+        raise SessionError(
+            f"this terminal runs inside session {lab.session.id}: its page is in your browser",
+            hint=f"rsdat connect {lab.session.id}   on your laptop gives its address",
+        )
+
+
 def _refuse_ended(overview: Any) -> None:
     from rsdat.errors import QueueError, SessionError
     from rsdat.session.model import State
 
     session = overview.session
-    if overview.state is State.ENDED:
+    if overview.state in (State.ENDED, State.ENDING):
+        verb = "has ended" if overview.state is State.ENDED else "is ending"
         raise SessionError(
-            f"session {session.id} has ended: {overview.why}",
+            f"session {session.id} {verb}" + (f": {overview.why}" if overview.why else ""),
             hint=f"rsdat launch {session.site.name}   (its log: rsdat logs {session.id})",
         )
     if overview.state is State.UNKNOWN and not overview.record.ready:

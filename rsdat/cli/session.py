@@ -35,9 +35,12 @@ def ls(
     """List your sessions: here, and on the sites used from here."""
     from rsdat.cli.output import print_json, print_table, report_error
     from rsdat.cli.words import duration, overview_json
-    from rsdat.session.find import ask_sites, candidates
+    from rsdat.session.find import ask_sites, candidates, sessions_here
 
-    found, problems = ask_sites(sites or candidates(), ended=ended, interactive=sys.stdin.isatty())
+    found, failed = ask_sites(sites or candidates(), ended=ended, interactive=sys.stdin.isatty())
+    problems = list(failed.values())
+    if not sites:
+        found += sessions_here(found)
     shown = [one.overview for one in found if ended or one.overview.state.live]
     if as_json:
         print_json([overview_json(one) for one in shown])
@@ -81,15 +84,22 @@ def status(session: Reference = None, as_json: Json = False) -> None:
 
 def _inside(found: Found) -> dict[str, Any] | None:
     """What the session's own server says of its cluster, where a tunnel stands."""
-    from rsdat.session.connect import ask_json, existing_lab
+    from rsdat.cluster import rest
+    from rsdat.errors import RsdatError
+    from rsdat.session.connect import existing_lab
     from rsdat.session.model import State
 
     if found.overview.state is not State.READY:
         return None
-    lab = existing_lab(found.overview, found.host)
-    inside = ask_json(lab, "rsdat/status") if lab else None
-    if lab is not None and inside is not None:
-        inside["dashboard"] = lab.page(str(inside.get("dashboard_link", "")))
+    try:
+        lab = existing_lab(found.overview, found.host)
+        if lab is None:
+            return None
+        inside = rest.status(lab.base, lab.token.reveal(), timeout=10)
+    except RsdatError:
+        # A server that is busy or just gone: the queue's word is there all the same.
+        return None
+    inside["dashboard"] = lab.page(str(inside.get("dashboard_link", "")))
     return inside
 
 
@@ -164,11 +174,12 @@ def stop(
 
     problems: list[RsdatError] = []
     if everything:
-        found, problems = ask_sites(candidates(), interactive=sys.stdin.isatty())
+        found, failed = ask_sites(candidates(), interactive=sys.stdin.isatty())
+        problems = list(failed.values())
         # One that ended without a word may have left something.
         found = [one for one in found if one.overview.state.live or not one.overview.record.end]
     else:
-        found = [_find(session, ended=True)]
+        found = [_find(session, ended=True, certain=True)]
     ended = []
     with progress_line(silent=as_json) as line:
         for one in found:
@@ -221,10 +232,10 @@ def doctor(
         raise typer.Exit(4)
 
 
-def _find(session: str | None, *, ended: bool = False) -> Found:
+def _find(session: str | None, *, ended: bool = False, certain: bool = False) -> Found:
     from rsdat.session.find import find
 
-    return find(session, ended=ended, interactive=sys.stdin.isatty())
+    return find(session, ended=ended, certain=certain, interactive=sys.stdin.isatty())
 
 
 def _lab(session: str | None) -> Lab:

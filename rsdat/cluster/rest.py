@@ -36,9 +36,9 @@ def list_clusters(base: str, token: str) -> list[dict[str, Any]]:
     return clusters
 
 
-def status(base: str, token: str) -> dict[str, Any]:
+def status(base: str, token: str, *, timeout: float = _TIMEOUT) -> dict[str, Any]:
     """Scheduler, dashboard link, workers, pools, jobs and tasks of the session's cluster."""
-    answer: dict[str, Any] = request(base, token, "GET", "rsdat/status")
+    answer: dict[str, Any] = request(base, token, "GET", "rsdat/status", timeout=timeout)
     return answer
 
 
@@ -69,9 +69,11 @@ def socket_base(path: str, base_url: str = "/") -> str:
     return f"unix:{quote(path)}#{base_url}"
 
 
-def request(base: str, token: str, method: str, path: str, body: Any = None) -> Any:
+def request(
+    base: str, token: str, method: str, path: str, body: Any = None, *, timeout: float = _TIMEOUT
+) -> Any:
     """One request to the Jupyter server; returns the JSON it answers with."""
-    connection, prefix = _connection(base)
+    connection, prefix = _connection(base, timeout)
     # The token goes into a header: an address would be logged.
     headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
     try:
@@ -115,23 +117,23 @@ def _refusal(base: str, code: int, text: str) -> ConfigError | SessionError:
 class _SocketConnection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT)
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 
-def _connection(base: str) -> tuple[http.client.HTTPConnection, str]:
+def _connection(base: str, timeout: float) -> tuple[http.client.HTTPConnection, str]:
     from urllib.parse import unquote
 
     if base.startswith("unix:"):
         path, _, prefix = base.removeprefix("unix:").partition("#")
-        return _SocketConnection(unquote(path)), prefix or "/"
+        return _SocketConnection(unquote(path), timeout), prefix or "/"
     url = urlsplit(base)
     if url.scheme != "http" or not url.hostname:
         raise SessionError(f"{base!r} is not the address of a session's JupyterLab")
-    return http.client.HTTPConnection(url.hostname, url.port, timeout=_TIMEOUT), url.path
+    return http.client.HTTPConnection(url.hostname, url.port, timeout=timeout), url.path

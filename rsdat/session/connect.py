@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import http.client
-import json
+import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from rsdat.cluster.rest import socket_base
 from rsdat.errors import HostError, SessionError
 from rsdat.host.base import Host, SocketTarget, Target, TcpTarget
+from rsdat.host.local import LocalHost
 from rsdat.session import memory, remote
 from rsdat.session.follow import Progress, Ready
 from rsdat.session.identity import preferred_port
@@ -34,23 +36,30 @@ class Secret:
 
 @dataclass(frozen=True)
 class Lab:
-    """A session's JupyterLab as this laptop reaches it."""
+    """A session's JupyterLab as this machine reaches it."""
 
     session: Session
     host: str
     port: int
     base_url: str
     token: Secret
+    socket: str | None = None
+    """On the node itself: the unix socket, instead of host and port."""
 
     @property
     def base(self) -> str:
         """The server's root, without the token."""
+        if self.socket:
+            return socket_base(self.socket, self.base_url)
         return f"http://{self.host}:{self.port}{self.base_url}"
 
     def page(self, link: str) -> str:
-        """A page of this server, from a link such as ``/proxy/8787/status``; no token in it."""
+        """A page of this server, from a link such as ``/proxy/8787/status``; no token in it.
+
+        On the node itself its path alone: the browser is elsewhere, and knows the rest.
+        """
         path = urlsplit(link).path.removeprefix(self.base_url).lstrip("/")
-        return f"{self.base}{path}"
+        return f"{self.base_url if self.socket else self.base}{path}"
 
     @property
     def url(self) -> str:
@@ -232,17 +241,23 @@ def expect_answer(lab: Lab, timeout: float = 15) -> None:
 
 
 def existing_lab(overview: Overview, host: Host) -> Lab | None:
-    """The session's JupyterLab where it can be reached without opening anything."""
+    """The session's JupyterLab where it can be reached without opening anything.
+
+    From inside the session by its own socket, from a laptop by the tunnel that stands.
+    """
     ready = Ready.from_json(overview.record.ready) if overview.record.ready else None
     if ready is None:
         return None
     session = overview.session
     if session.site.queue == "local" and ready.tcp:
         return Lab(session, *ready.tcp, ready.base_url, read_token(session, host))
-    tunnel = find_tunnel(session.id)
-    if tunnel is None:
+    inside = isinstance(host, LocalHost) and ready.socket and os.path.exists(ready.socket)
+    tunnel = None if inside else find_tunnel(session.id)
+    if tunnel is None and not inside:
         return None
     token = read_token(session, host)
+    if tunnel is None:
+        return Lab(session, "", 0, ready.base_url, token, ready.socket)
     return Lab(session, "127.0.0.1", tunnel.local_port, ready.base_url, token)
 
 
@@ -260,19 +275,7 @@ def lab_of(overview: Overview, host: Host) -> Lab:
             + (f": {overview.why}" if overview.why else ""),
             hint=f"rsdat connect {overview.session.id}   waits for it",
         )
+    present = existing_lab(overview, host)
+    if present is not None and present.socket:
+        return present
     return open_lab(overview.session, Ready.from_json(overview.record.ready), host)
-
-
-def ask_json(lab: Lab, path: str, timeout: float = 10) -> dict[str, object] | None:
-    """Ask the session's server for a JSON document; None when it has no answer."""
-    connection = http.client.HTTPConnection(lab.host, lab.port, timeout=timeout)
-    try:
-        headers = {"Authorization": f"token {lab.token.reveal()}"}
-        connection.request("GET", f"{lab.base_url}{path}", headers=headers)
-        response = connection.getresponse()
-        value = json.loads(response.read()) if response.status == 200 else None
-        return value if isinstance(value, dict) else None
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()

@@ -17,7 +17,7 @@ from rsdat.host.base import Host
 from rsdat.jobqueue import queue_named
 from rsdat.session import memory, remote
 from rsdat.session.identity import JOB_PREFIX
-from rsdat.session.model import Overview, overviews
+from rsdat.session.model import Overview, State, overviews
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ def list_site(site: Site, host: Host, *, ended: bool = False) -> list[Overview]:
 
 def ask_sites(
     names: Iterable[str], *, ended: bool = False, interactive: bool = True
-) -> tuple[list[Found], list[RsdatError]]:
-    """The sessions on several sites, and what went wrong with those that did not answer."""
+) -> tuple[list[Found], dict[str, RsdatError]]:
+    """The sessions on several sites, and by name of site what went wrong with the others."""
     found: list[Found] = []
-    problems: list[RsdatError] = []
+    failed: dict[str, RsdatError] = {}
     for name in names:
         try:
             site = known_site(name)
@@ -65,10 +65,12 @@ def ask_sites(
             host.connect(interactive=interactive)
             found += [Found(one, host) for one in list_site(site, host, ended=ended)]
         except TimeoutError:
-            problems.append(HostError(f"{name} did not answer in time"))
+            failed[name] = HostError(
+                f"{name} did not answer in time", hint=f"Try again; `rsdat doctor {name}` looks."
+            )
         except RsdatError as error:
-            problems.append(error)
-    return found, problems
+            failed[name] = error
+    return found, failed
 
 
 def candidates() -> list[str]:
@@ -76,10 +78,19 @@ def candidates() -> list[str]:
     return list(dict.fromkeys(["local", *memory.used_sites()]))
 
 
-def find(reference: str | None, *, ended: bool = False, interactive: bool = True) -> Found:
+def find(
+    reference: str | None, *, ended: bool = False, certain: bool = False, interactive: bool = True
+) -> Found:
     """Resolve what a person typed: ``ID``, ``NAME``, ``SITE``, ``SITE/ID``, or nothing.
 
     Nothing means the session this shell runs in, else the only live session there is.
+
+    Parameters
+    ----------
+    ended
+        Take the newest ended session where no live one matches.
+    certain
+        Only an id is enough where not all sites have answered: another session may be meant.
 
     Raises
     ------
@@ -87,26 +98,55 @@ def find(reference: str | None, *, ended: bool = False, interactive: bool = True
         No session, or more than one, matches.
     """
     here = os.environ.get(SESSION_VARIABLE)
-    if reference is None and here:
+    if here and _is_here(reference, Path(here)):
         return _enclosing(Path(here))
     site, name = _split(reference)
     names = [site] if site else candidates()
-    found, problems = ask_sites(names, ended=ended, interactive=interactive)
-    matching = [one for one in found if _matches(one.overview, name)]
-    live = [one for one in matching if one.overview.state.live]
-    chosen = live or (matching if ended else [])
-    if len(chosen) == 1 or (chosen and ended and not live):
+    found, failed = ask_sites(names, interactive=interactive)
+    chosen = _live(_matching(found, name))
+    if not chosen and ended:
+        # Asked for only now: of ended sessions there may be hundreds.
+        answering = [one for one in names if one not in failed]
+        found, _ = ask_sites(answering, ended=True, interactive=interactive)
+        chosen = _live(_matching(found, name)) or _matching(found, name)[:1]
+    if len(chosen) > 1:
+        listed = ", ".join(one.overview.session.id for one in chosen)
+        raise SessionError(f"more than one session matches: {listed}", hint="Name one of them.")
+    if chosen and (not failed or not certain or chosen[0].overview.session.id == name):
         return chosen[0]
-    if not chosen:
-        if problems and not found:
-            raise problems[0]
+    if not chosen and not failed:
         what = f"no live session {reference!r}" if reference else "no live session"
         raise SessionError(
             f"{what} on {', '.join(names)}",
             hint="`rsdat ls SITE` asks another site; `rsdat launch` starts a session.",
         )
-    listed = ", ".join(one.overview.session.id for one in chosen)
-    raise SessionError(f"more than one session matches: {listed}", hint="Name one of them.")
+    raise _unanswered(failed, chosen)
+
+
+def _unanswered(failed: dict[str, RsdatError], chosen: list[Found]) -> RsdatError:
+    """The error for a question that only a site that did not answer could decide."""
+    error = next(iter(failed.values()))
+    if not chosen:
+        return error
+    session = chosen[0].overview.session.id
+    return type(error)(
+        f"it may not be {session} that is meant, because not all sites answer: {error.message}",
+        hint=f"Name it by its id: {session}",
+    )
+
+
+def _matching(found: list[Found], name: str | None) -> list[Found]:
+    """The sessions of this id, else of this name; all where None is given."""
+    if name is None:
+        return found
+    exact = [one for one in found if one.overview.session.id == name]
+    return exact or [one for one in found if one.overview.record.request.get("name") == name]
+
+
+def _live(found: list[Found]) -> list[Found]:
+    """Those that live; one that is ending only where there is no other."""
+    live = [one for one in found if one.overview.state.live]
+    return [one for one in live if one.overview.state is not State.ENDING] or live
 
 
 def _split(reference: str | None) -> tuple[str | None, str | None]:
@@ -119,15 +159,26 @@ def _split(reference: str | None) -> tuple[str | None, str | None]:
     remembered = memory.site_of(reference)
     if remembered:
         return remembered, reference
-    if reference in {entry.name for entry in site_names()} or "@" in reference:
+    sites = {entry.name for entry in site_names()}.union(memory.used_sites())
+    if reference in sites or "@" in reference:
         return reference, None
     return None, reference
 
 
-def _matches(overview: Overview, name: str | None) -> bool:
-    if name is None:
+def _is_here(reference: str | None, directory: Path) -> bool:
+    """Whether a reference means the session that this process runs in."""
+    session = directory.name
+    if reference is None or reference.rpartition("/")[2] == session:
         return True
-    return name == overview.session.id or name == overview.record.request.get("name")
+    return reference == session.rpartition("-")[0]
+
+
+def sessions_here(found: list[Found]) -> list[Found]:
+    """The session that this process runs in, where it is not among those found."""
+    here = os.environ.get(SESSION_VARIABLE)
+    if not here or Path(here).name in {one.overview.session.id for one in found}:
+        return []
+    return [_enclosing(Path(here))] if Path(here).is_dir() else []
 
 
 def _enclosing(directory: Path) -> Found:
@@ -146,4 +197,6 @@ def _enclosing(directory: Path) -> Found:
     for one in list_site(inside, host, ended=True):
         if one.session.id == directory.name:
             return Found(one, host)
-    raise SessionError(f"the session directory {directory} is gone")
+    raise SessionError(
+        f"the session directory {directory} is gone", hint=f"unset {SESSION_VARIABLE}"
+    )

@@ -1,4 +1,4 @@
-"""The head job's program at the edges of its life: signals early and twice, a queue that is away."""
+"""The head job's program at the edges of its life: signals early and twice, no answering queue."""
 
 from __future__ import annotations
 

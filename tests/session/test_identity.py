@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsdat.errors import SessionError
-from rsdat.session.identity import job_name, new_id, preferred_port, session_of_job, session_of_worker
+from rsdat.session.identity import (
+    job_name,
+    new_id,
+    preferred_port,
+    session_of_job,
+    session_of_worker,
+)
 
 
 def test_ids_keep_the_name_and_never_repeat() -> None:
