@@ -100,8 +100,9 @@ def _submit(
     session: Session | None = None
     try:
         with held():
+            # Before it is known to be there: should the answer not come, `rsdat ls` asks the site.
+            memory.remember_session(planned.id, site.name)
             session = submit(planned, host)
-            memory.remember_session(session.id, site.name)
     except KeyboardInterrupt:
         if session is None:
             raise

@@ -18,6 +18,10 @@ class LoginRefused(HostError):
     """The host answers, but does not let us in without a person at the keyboard."""
 
 
+class FateUnknown(HostError):
+    """The connection broke while a command was running: whether it did its work is not known."""
+
+
 class HostTimeout(HostError, TimeoutError):
     """A command did not end in the time it was given; it may still be running there."""
 

@@ -16,7 +16,7 @@ from rsdat.errors import HostError
 from rsdat.host import shell
 from rsdat.host.base import Completed, Forward, SocketTarget, Target
 from rsdat.host.control import Control
-from rsdat.host.diagnose import NO_CONTROL, Attempt, explain, last_line
+from rsdat.host.diagnose import NO_CONTROL, Attempt, FateUnknown, explain, last_line
 from rsdat.host.failure import absent, failed, timed_out
 from rsdat.host.forward import LISTENING, ChildForward, ControlForward
 from rsdat.host.names import check_host, check_socket_path, check_user
@@ -273,7 +273,7 @@ class SSHHost:
             return _NotConnected(f"there is no connection to {self.name}")
         why = last_line(stderr)
         if started or returncode == 255:
-            return HostError(
+            return FateUnknown(
                 f"the connection to {self.name} broke while `{argv[0]}` was running"
                 f"{f' ({why})' if why else ''}; whether it has done its work is not known",
                 hint="Look before you repeat it: `rsdat status` shows what is there.",

@@ -6,6 +6,7 @@ import html
 import os
 import sys
 import webbrowser
+from pathlib import Path
 
 from rsdat.host.places import state_directory
 from rsdat.session.connect import Lab
@@ -27,7 +28,7 @@ def open_browser(lab: Lab) -> bool:
     """
     if not has_display():
         return False
-    page = state_directory() / "open" / f"{lab.session.id}.html"
+    page = _page(lab.session.id)
     page.parent.mkdir(mode=0o700, exist_ok=True)
     address = html.escape(lab.url, quote=True)
     write_atomically(
@@ -37,3 +38,12 @@ def open_browser(lab: Lab) -> bool:
         f'<p><a href="{address}">Open JupyterLab</a></p>\n',
     )
     return webbrowser.open(page.as_uri())
+
+
+def forget_page(session: str) -> None:
+    """Remove the file that led on to a session that has ended."""
+    _page(session).unlink(missing_ok=True)
+
+
+def _page(session: str) -> Path:
+    return state_directory() / "open" / f"{session}.html"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -141,25 +142,31 @@ def _routes(
 ) -> Iterator[tuple[Target, str]]:
     """The routes to try, in order; TCP is opened only once the unix socket is out of reach."""
     allowed = session.site.connection.route
-    if reachable is None:
-        # What worked last time is tried without a question first: it fails fast where it is over.
-        remembered = memory.route_of(session.site.name)
-        reachable = remembered == "socket" if remembered else None
-    if (
-        ready.socket
-        and allowed != "tcp"
-        and (host.reaches(ready.node) if reachable is None else reachable)
-    ):
-        yield SocketTarget(ready.node, ready.socket), "socket"
+    # What worked last time is tried without a question first: it fails fast where it is over.
+    remembered = memory.route_of(session.site.name) if reachable is None else None
+    if remembered:
+        reachable = remembered == "socket"
+    node = SocketTarget(ready.node, ready.socket) if ready.socket and allowed != "tcp" else None
+    if node and (host.reaches(ready.node) if reachable is None else reachable):
+        yield node, "socket"
     if allowed != "socket":
         yield TcpTarget(*(ready.tcp or ask_for_tcp(session, host))), "tcp"
+    if node and remembered == "tcp" and host.reaches(ready.node):
+        yield node, "socket"
 
 
-def ask_for_tcp(session: Session, host: Host) -> tuple[str, int]:
+def ask_for_tcp(session: Session, host: Host, *, patience: float = 60) -> tuple[str, int]:
     """Ask the head to listen on one internal TCP address, and wait for that address."""
     host.put(b"", f"{session.directory}/tcp-wanted")
     argv = remote.call("watch", session.directory, "true")
+    deadline = time.monotonic() + patience
+    # While the address is missing, the watch repeats itself: this loop never waits for long.
     for event in remote.parse_events(host.stream(argv)):
+        if time.monotonic() > deadline:
+            raise SessionError(
+                f"session {session.id} has not opened a TCP address within {patience:.0f} s",
+                hint=f"rsdat logs {session.id}   says why, if JupyterLab is not just busy",
+            )
         if event.kind == "ready":
             tcp = Ready.from_json(event.data).tcp
             if tcp is not None:

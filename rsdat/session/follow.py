@@ -11,6 +11,7 @@ from typing import Any
 
 from rsdat.errors import EnvironmentMissing, HostError, RsdatError, SessionError
 from rsdat.host.base import Completed, Host
+from rsdat.host.diagnose import LoginRefused
 from rsdat.jobqueue import queue_named
 from rsdat.jobqueue.base import JobQueue, JobState, JobStatus
 from rsdat.jobqueue.status import interpret_status
@@ -80,6 +81,7 @@ class _Watch:
         self.queue = queue_named(session.site.queue)
         self.report = report
         self.absent = 0
+        self.node: str | None = None
 
     def queue_answer(self, event: remote.Event) -> JobStatus | None:
         """Report what the queue said; returns the job's status once it is over or forgotten."""
@@ -115,12 +117,14 @@ def follow(
     report
         Called with each thing worth telling.
     on_node
-        Called once with the node when the head job has started there, while JupyterLab starts.
+        Called with the node when the head job has started there, while JupyterLab starts.
 
     Raises
     ------
     SessionError
         The session ended or its job died before it was ready; says why, with the log's end.
+    LoginRefused
+        The connection broke, and a person has to log in again. The job goes on.
     """
     watch = _Watch(session, report)
     argv = remote.call("watch", session.directory, *watch.queue.status([session.job]))
@@ -140,6 +144,12 @@ def follow(
         pause = min(30.0, pause * 2)
         try:
             host.connect(interactive=interactive)
+        except LoginRefused as error:
+            # Never again and again: repeated refusals get an address blocked.
+            raise LoginRefused(
+                f"session {session.id} goes on, but cannot be watched: {error.message}",
+                hint=f"rsdat connect {session.id}   comes back to it",
+            ) from error
         except HostError as error:
             report(Progress(error.message))
 
@@ -148,7 +158,10 @@ def _step(
     watch: _Watch, host: Host, event: remote.Event, on_node: Callable[[str], None]
 ) -> Ready | None:
     if event.kind == "node":
-        on_node(event.text)
+        # A watch that was begun again tells it again.
+        if watch.node != event.text:
+            on_node(event.text)
+            watch.node = event.text
     elif event.kind == "ready":
         return Ready.from_json(event.data)
     elif event.kind == "missing":

@@ -11,11 +11,12 @@ from rsdat.config.models import Head, Site
 from rsdat.environment import interpreter
 from rsdat.errors import EnvironmentMissing, HostError, QueueError, SessionError
 from rsdat.host.base import Completed, Host
+from rsdat.host.diagnose import FateUnknown, HostTimeout
 from rsdat.jobqueue import queue_named
 from rsdat.jobqueue.base import JobRequest, Resources
 from rsdat.session import remote
 from rsdat.session.identity import job_name, new_id
-from rsdat.session.model import Session
+from rsdat.session.model import SUBMISSION, Session
 
 
 @dataclass(frozen=True)
@@ -115,16 +116,24 @@ def submit(wanted: Plan, host: Host) -> Session:
     EnvironmentMissing
         The site's interpreter is not there; nothing was submitted.
     HostError
-        The host cannot be reached, or its disk is full.
+        The host cannot be reached, or its disk is full, or the answer has not come: then it is not
+        known whether the job was submitted.
     """
     argv = remote.call(
         "launch", wanted.site.directory, wanted.id, wanted.interpreter, *wanted.submit
     )
-    answer = host.run(argv, input=remote.bundle(wanted.files), timeout=120, check=False)
-    if answer.returncode:
-        raise _refusal(wanted, host, answer)
-    report = remote.parse_submitted(answer.stdout)
-    job = queue_named(wanted.site.queue).parse_submit(report.answer)
+    try:
+        answer = host.run(argv, input=remote.bundle(wanted.files), timeout=SUBMISSION, check=False)
+        if answer.returncode:
+            raise _refusal(wanted, host, answer)
+        report = remote.parse_submitted(answer.stdout)
+        job = queue_named(wanted.site.queue).parse_submit(report.answer)
+    except (FateUnknown, HostTimeout, ValueError) as error:
+        raise HostError(
+            f"whether session {wanted.id} was submitted to {wanted.site.name} is not known: "
+            f"{error}",
+            hint=f"`rsdat ls {wanted.site.name}` tells; `rsdat stop {wanted.id}` ends it.",
+        ) from error
     return Session(wanted.site, wanted.id, report.directory, job)
 
 

@@ -6,6 +6,7 @@ launched where. It only saves questions. Deleting it loses nothing.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import Any
@@ -29,7 +30,9 @@ def _update(section: str, key: str, value: dict[str, Any]) -> None:
     # Old sessions and sites fall out by themselves.
     newest = sorted(entries.items(), key=lambda one: -one[1].get("used", 0))[:100]
     known[section] = dict(newest)
-    write_atomically(state_directory() / "memory.json", json.dumps(known, indent=1))
+    # A full disk here must not get in the way of what happens on the cluster.
+    with contextlib.suppress(OSError):
+        write_atomically(state_directory() / "memory.json", json.dumps(known, indent=1))
 
 
 def remember_session(session_id: str, site: str) -> None:

@@ -11,6 +11,7 @@ from rsdat.errors import QueueError
 from rsdat.host.base import Host
 from rsdat.jobqueue import queue_named
 from rsdat.jobqueue.base import JobState
+from rsdat.session.browser import forget_page
 from rsdat.session.follow import Progress
 from rsdat.session.identity import job_name
 from rsdat.session.model import Overview, Session
@@ -58,30 +59,47 @@ def stop(
         Jobs are still there after ``patience`` seconds, or the queue does not answer.
     """
     session = overview.session
-    queue = queue_named(session.site.queue)
     cancelled: list[str] = []
     deadline = time.monotonic() + patience
     pause = 0.2
     left = jobs_of(session, host)
     while left:
-        fresh = [job for job in left if job not in cancelled]
-        if fresh:
-            # Workers that the head submits in its last moments turn up in a later round.
-            host.run(queue.cancel(fresh))
-            cancelled += fresh
-        if time.monotonic() > deadline:
+        try:
+            _cancel([job for job in left if job not in cancelled], session, host)
+            cancelled += [job for job in left if job not in cancelled]
+            report(Progress(f"waiting for {len(left)} jobs of {session.id} to end"))
+            time.sleep(pause)
+            left = jobs_of(session, host)
+        except QueueError as error:
+            # A controller that was away for a moment is no reason to leave the work half done.
+            if time.monotonic() > deadline:
+                raise
+            report(Progress(f"{error.message}; trying again"))
+            time.sleep(pause)
+        if left and time.monotonic() > deadline:
             raise QueueError(
                 f"jobs {', '.join(left)} of session {session.id} are still there after "
                 f"{patience:.0f} s",
                 hint=f"rsdat stop {session.id}",
             )
-        report(Progress(f"waiting for {len(left)} jobs of {session.id} to end"))
-        time.sleep(pause)
         pause = min(5.0, pause * 1.5)
-        left = jobs_of(session, host)
     stop_tunnel(session.id)
+    forget_page(session.id)
     _note_end(overview, host)
     return cancelled
+
+
+def _cancel(jobs: list[str], session: Session, host: Host) -> None:
+    """Cancel jobs that were not cancelled before: the head may submit workers to the last."""
+    if not jobs:
+        return
+    answer = host.run(queue_named(session.site.queue).cancel(jobs), check=False)
+    if answer.returncode:
+        raise QueueError(
+            f"the job queue of {session.site.name} did not cancel jobs {', '.join(jobs)} of "
+            f"session {session.id}: {answer.stderr.strip() or f'status {answer.returncode}'}",
+            hint=f"rsdat stop {session.id}",
+        )
 
 
 def _note_end(overview: Overview, host: Host) -> None:

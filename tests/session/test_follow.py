@@ -1,12 +1,18 @@
 """What is said while a session is on its way, and why it died."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from rsdat.config.models import Site
+from rsdat.errors import SessionError
+from rsdat.host.local import LocalHost
 from rsdat.jobqueue import queue_named
 from rsdat.jobqueue.base import JobState, JobStatus
+from rsdat.session.connect import ask_for_tcp
 from rsdat.session.follow import likely_cause, progress_line
+from rsdat.session.model import Session
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 SLURM = queue_named("slurm")
@@ -52,3 +58,10 @@ def test_the_likely_cause_of_a_dead_job_is_a_next_step(log: str, word: str) -> N
 
 def test_an_unknown_log_gives_no_guess() -> None:
     assert likely_cause("Traceback: KeyError: 3", "spider") is None
+
+
+def test_a_head_that_opens_no_tcp_address_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    (tmp_path / "ready.json").write_text('{"node": "c1", "tcp": null}')
+    session = Session(Site(name="x"), "lab-2", str(tmp_path), "7")
+    with pytest.raises(SessionError, match="not opened a TCP address"):
+        ask_for_tcp(session, LocalHost(), patience=0.3)

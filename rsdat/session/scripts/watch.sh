@@ -1,12 +1,14 @@
 # Follow a session to readiness; one line per event, until it is ready, over, or deleted.
 # Arguments: DIRECTORY QUEUE-STATUS-COMMAND...
-# The queue is asked often at first, then every 10 s, then every 30 s: login nodes are shared.
+# Both are asked often at first, then ever less: login nodes are shared, and jobs may wait for days.
 directory=$1
 shift
-tick=0 next=0 node=
+# In tenths of a second: what has passed, when to ask the queue, when the job was seen to run.
+now=0 next=0 began=
 while :; do
-    # Listing the directory makes network file systems look again.
-    if ! ls "$directory" >/dev/null 2>&1; then
+    # Listing the directory makes network file systems look again; done by the shell itself.
+    for file in "$directory"/*; do break; done
+    if ! [ -d "$directory" ]; then
         echo "missing"
         exit 0
     fi
@@ -16,9 +18,9 @@ while :; do
         echo
         exit 0
     fi
-    if [ -z "$node" ] && [ -s "$directory/node" ]; then
-        node=$(cat "$directory/node")
-        echo "node $node"
+    if [ -z "$began" ] && [ -s "$directory/node" ]; then
+        began=$now
+        echo "node $(cat "$directory/node")"
     fi
     if [ -f "$directory/ready.json" ]; then
         printf 'ready '
@@ -26,18 +28,23 @@ while :; do
         echo
         [ -f "$directory/tcp-wanted" ] && ! grep -q '"tcp": {' "$directory/ready.json" || exit 0
     fi
-    if [ "$tick" -ge "$next" ]; then
+    if [ "$now" -ge "$next" ]; then
         answer=$("$@" 2>&1)
         status=$?
         printf 'queue %s\n' "$status"
         printf '%s\n' "$answer" | sed 's/^/| /'
         echo "."
-        # Ticks are about 0.1 s: after 0, 1, 3, 6 s, then every 10 s, from ten minutes on every 30 s.
-        if [ "$tick" -lt 10 ]; then next=$((tick + 10))
-        elif [ "$tick" -lt 60 ]; then next=$((tick + 25))
-        elif [ "$tick" -lt 6000 ]; then next=$((tick + 100))
-        else next=$((tick + 300)); fi
+        # After 0, 1, 3, 6 s, then every 10 s, from ten minutes on every 30 s.
+        if [ "$now" -lt 10 ]; then next=$((now + 10))
+        elif [ "$now" -lt 60 ]; then next=$((now + 25))
+        elif [ "$now" -lt 6000 ]; then next=$((now + 100))
+        else next=$((now + 300)); fi
     fi
-    tick=$((tick + 1))
-    sleep 0.1 2>/dev/null || { sleep 1 && tick=$((tick + 9)); }
+    # A look at the directory every 0.1 s for a minute, and for a minute from the job's start on.
+    if [ $((now - ${began:-0})) -lt 600 ]; then pause=1
+    elif [ "$now" -lt 6000 ]; then pause=5
+    else pause=20; fi
+    seconds=$((pause / 10)).$((pause % 10))
+    sleep "$seconds" 2>/dev/null || { pause=$((pause < 10 ? 10 : pause)) && sleep $((pause / 10)); }
+    now=$((now + pause))
 done
