@@ -127,6 +127,11 @@ def bounding_area(bbox: Sequence[float]) -> BaseGeometry:
             f"a bbox has four numbers, not {len(bbox)}", hint="west,south,east,north in degrees"
         )
     west, south, east, north = (float(number) for number in bbox)
+    if north < south and north >= -90 and south <= 90:
+        raise ConfigError(
+            f"bbox {west:g},{south:g},{east:g},{north:g} has its south above its north",
+            hint="the order is west,south,east,north, in degrees",
+        )
     if not (-90 <= south <= north <= 90 and -180 <= west <= 360 and -180 <= east <= 360):
         raise ConfigError(
             f"bbox {west:g},{south:g},{east:g},{north:g} is not on the earth",

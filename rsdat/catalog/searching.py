@@ -75,7 +75,8 @@ def search(
         for item in _candidates(one, wanted, limit, held):
             found[item.collection_id, item.id] = item
     if not found:
-        raise _nothing(opened, held, _asked(bbox, geometry, datetime, collections, ids, query))
+        asked = _asked(bbox, geometry, datetime, collections, ids, query)
+        raise _nothing(opened, held, asked, bbox)
     return sorted(found.values(), key=lambda item: (_time(item), item.id))[:limit]
 
 
@@ -163,24 +164,37 @@ def _asked(bbox: Any, geometry: Any, moment: Any, collections: Any, ids: Any, qu
     return ", ".join(parts) or "(everything)"
 
 
-def _nothing(opened: list[Opened], held: list[pystac.Item], asked: str) -> DataError:
+def _nothing(
+    opened: list[Opened], held: list[pystac.Item], asked: str, bbox: Sequence[float] | None
+) -> DataError:
     names = ", ".join(
         str(getattr(one, "self_href", None) or getattr(one, "id", "")) for one in opened
-    )
+    ).strip(", ")
     if held:
-        times = sorted(_time(item) for item in held)
-        boxes = [item.bbox for item in held if item.bbox]
-        holds = f"it holds {len(held)} items from {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}"
-        if boxes:
-            edges = [min(b[0] for b in boxes), min(b[1] for b in boxes)]
-            edges += [max(b[len(b) // 2] for b in boxes), max(b[len(b) // 2 + 1] for b in boxes)]
-            holds += ", bbox " + ",".join(f"{edge:.4f}" for edge in edges)
-        known = sorted({item.collection_id for item in held if item.collection_id})
-        holds += f", collections {', '.join(known)}" if known else ""
+        holds = _held(held, bbox)
     elif any(hasattr(one, "conforms_to") for one in opened):
         holds = "see the collections that the API lists, and their extents"
     else:
-        holds = "it holds no items at all"
-    return DataError(
-        f"no item of {names or 'these items'} meets the search for {asked}", hint=holds
-    )
+        return DataError(
+            f"{names or 'the list'} holds no items", hint="give a catalog or files with STAC items"
+        )
+    return DataError(f"no item of {names or 'the list'} meets the search for {asked}", hint=holds)
+
+
+def _held(items: list[pystac.Item], bbox: Sequence[float] | None) -> str:
+    """What there is instead; and the likeliest slip, where it would explain that nothing met."""
+    times = sorted(_time(item) for item in items)
+    text = f"it holds {len(items)} items from {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}"
+    boxes = [item.bbox for item in items if item.bbox]
+    if boxes:
+        edges = [min(b[0] for b in boxes), min(b[1] for b in boxes)]
+        edges += [max(b[len(b) // 2] for b in boxes), max(b[len(b) // 2 + 1] for b in boxes)]
+        text += ", bbox " + ",".join(f"{edge:.4f}" for edge in edges)
+    known = sorted({item.collection_id for item in items if item.collection_id})
+    text += f", collections {', '.join(known)}" if known else ""
+    if boxes and bbox is not None and len(bbox) == 4:
+        south, west, north, east = bbox
+        within = edges[0] <= east and west <= edges[2] and edges[1] <= north and south <= edges[3]
+        if within and west <= east and south <= north:
+            text += "; latitude and longitude look exchanged: a bbox is west,south,east,north"
+    return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -62,6 +63,27 @@ def test_an_empty_search_says_what_was_asked_and_what_there_is(sample):
         search(sample, bbox=(100, 10, 101, 11), datetime="2020")
     assert "3 items from 2025-05-14 to 2025-07-28" in caught.value.hint
     assert "sample-sentinel-2-l2a" in caught.value.hint
+
+
+def test_a_bbox_with_latitude_first_is_recognised(sample):
+    with pytest.raises(DataError, match="no item of") as caught:
+        search(sample, bbox=(52.3, 5.63, 52.4, 5.7))
+    assert "latitude and longitude look exchanged" in (caught.value.hint or "")
+    with pytest.raises(DataError) as caught:
+        search(sample, bbox=(10, 50, 11, 51))
+    assert "exchanged" not in (caught.value.hint or "")
+
+
+def test_a_bbox_upside_down_says_so(sample):
+    with pytest.raises(ConfigError, match="has its south above its north"):
+        search(sample, bbox=(5.63, 52.4, 5.7, 52.3))
+
+
+def test_an_empty_list_is_said_to_be_empty(tmp_path):
+    empty = tmp_path / "items.json"
+    empty.write_text(json.dumps({"type": "FeatureCollection", "features": []}))
+    with pytest.raises(DataError, match="the list holds no items"):
+        search(empty)
 
 
 def test_a_feature_collection_a_directory_of_items_and_a_single_item(sample, tmp_path):
@@ -234,3 +256,11 @@ def test_static_catalogs_are_read_over_http(sample):
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_a_server_that_refuses_is_not_a_missing_file():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, and not listening: connections are refused
+        with pytest.raises(DataError, match="cannot be read: Cannot connect to host") as caught:
+            open_catalog(f"http://127.0.0.1:{taken.getsockname()[1]}/catalog.json")
+    assert "the network" in (caught.value.hint or "")
