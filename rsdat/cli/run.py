@@ -34,7 +34,7 @@ When = Annotated[
     str | None, typer.Option("--datetime", help="As 2023-08 or 2023-08-01/2023-08-31.")
 ]
 Collection = Annotated[str | None, typer.Option("--collections", help="Names, with commas.")]
-Limit = Annotated[int | None, typer.Option("--limit", help="The most items to take.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="The most items to take.")]
 Resolution = Annotated[
     float | None, typer.Option("--resolution", help="Edge of a pixel, in the unit of the CRS.")
 ]
@@ -42,7 +42,7 @@ Crs = Annotated[str | None, typer.Option("--crs", help="As EPSG:32633; else that
 DType = Annotated[
     str | None, typer.Option("--dtype", help="float32, or int16 (numbers are value / 0.0001).")
 ]
-Compress = Annotated[str, typer.Option("--compress", help="zstd, deflate, lzw or none.")]
+Compress = Annotated[str, typer.Option("--compress", help="zstd, deflate, lzw, lerc_zstd or none.")]
 SessionName = Annotated[
     str | None, typer.Option("--session", help="Compute on this session's workers.")
 ]
@@ -70,8 +70,10 @@ def ndvi_command(
     With several items, -o is a directory, or a name with {id} or {date} in it.
     """
     from rsdat.catalog import search
-    from rsdat.raster.recipes import outputs, run_ndvi
+    from rsdat.raster.outputs import outputs
+    from rsdat.raster.recipes import run_ndvi
 
+    storage = _storage(dtype, compress)
     found = search(
         items, bbox=_bbox(bbox), datetime=datetime, collections=_names(collections), limit=limit
     )
@@ -83,7 +85,7 @@ def ndvi_command(
             out,
             grid=_grid(bbox, resolution, crs),
             mask=mask,
-            storage=_storage(dtype, compress),
+            storage=storage,
             progress=progress,
         )
     _report(results, place, time.monotonic() - started, as_json)
@@ -114,11 +116,15 @@ def composite_command(
 ) -> None:
     """One cloud-free image of many dates, as a cloud optimised GeoTIFF."""
     from rsdat.catalog import search
-    from rsdat.raster.recipes import run_composite
+    from rsdat.raster.outputs import output
+    from rsdat.raster.recipes import check_composite, run_composite
 
+    check_composite(method, index)
+    storage = _storage(dtype, compress)
     found = search(
         catalog, bbox=_bbox(bbox), datetime=datetime, collections=_names(collections), limit=limit
     )
+    output(found, out)
     with _computing(session, as_json) as (place, progress):
         started = time.monotonic()
         result = run_composite(
@@ -129,7 +135,7 @@ def composite_command(
             index=index,
             grid=_grid(bbox, resolution, crs),
             mask=mask,
-            storage=_storage(dtype, compress),
+            storage=storage,
             progress=progress,
         )
     _report([result], place, time.monotonic() - started, as_json)
@@ -165,8 +171,10 @@ def _grid(bbox: str | None, resolution: float | None, crs: str | None) -> Grid:
 
 def _storage(dtype: str | None, compress: str) -> Storage:
     from rsdat.errors import ConfigError
+    from rsdat.raster.cog import check_compression
     from rsdat.raster.recipes import Storage
 
+    check_compression(compress)
     if dtype not in (None, "float32", "int16"):
         raise ConfigError(f"dtype {dtype!r} is not possible", hint="use float32 or int16")
     return Storage(dtype, compress)

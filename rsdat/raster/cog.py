@@ -89,11 +89,10 @@ def write_cog(
     """
     names, image, geobox = _image(data)
     stored, options = _encoding(image, dtype, scale, nodata)
-    if compress not in _COMPRESSIONS:
-        raise ConfigError(
-            f"compression {compress!r} is not known", hint=f"use one of {', '.join(_COMPRESSIONS)}"
-        )
+    check_compression(compress)
     target = Path(os.path.abspath(os.path.expanduser(path)))
+    if target.is_dir():
+        raise ConfigError(f"output {target} is a directory", hint="name a file in it")
     resampling = overview_resampling or ("average" if stored.dtype.kind == "f" else "nearest")
     with _workshop(target) as room, settings():
         _room(target, stored)
@@ -104,6 +103,14 @@ def write_cog(
         _check(finished, stored)
         os.replace(finished, target)
     return target
+
+
+def check_compression(name: str) -> None:
+    """Refuse a compression that :func:`write_cog` does not know."""
+    if name not in _COMPRESSIONS:
+        raise ConfigError(
+            f"compression {name!r} is not known", hint=f"use one of {', '.join(_COMPRESSIONS)}"
+        )
 
 
 def _image(data: xr.DataArray | xr.Dataset) -> tuple[list[str], Any, GeoBox]:

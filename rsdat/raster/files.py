@@ -149,6 +149,7 @@ def attempt(work: Callable[[], T], source: Source, geobox: GeoBox | None = None)
     except (RasterioError, rasterio._err.CPLE_BaseError, OSError) as error:
         where = f", at {_bounds(geobox)}" if geobox is not None else ""
         cause = str(error.__cause__ or error).strip() or type(error).__name__
+        cause = cause.removeprefix(f"{source.href}: ")  # the place says it already
         message = f"{_place(source)} cannot be read{where}: {cause}"
     # Raised outside the handler: with GDAL's exception as its context, which cannot be unpickled,
     # it would not arrive from a worker.

@@ -43,15 +43,17 @@ def preview(
 
     A band named ``ndvi`` gets colours from blue (water) over sand to green; red, green and blue
     (or nir, red, green) become a colour image, any other first band a grey one; brightness runs
-    from the 2nd to the 98th percentile, the same for all bands; of reflectances it runs from 0 to
-    0.3, so that clouds do not darken the land. No data is transparent.
+    from the 2nd to the 98th percentile, the same for all bands of true colour; of reflectances it
+    runs from 0 to 0.3, so that clouds do not darken the land. In false colour (nir, red and green,
+    or nir and red alone) each band has its own. No data is transparent.
     """
     source = Source(item=Path(path).stem, asset="data", href=absolute(path))
     names, chosen, image, numbers = attempt(lambda: _read_small(source.href, max_size), source)
     values = image.data.astype("float32") * np.float32(numbers[0]) + np.float32(numbers[1])
     valid = ~np.ma.getmaskarray(image).any(axis=0) & np.isfinite(values).all(axis=0)
     index = names[chosen[0]] == "ndvi"
-    colours = ndvi_colours(values[0]) if index else _stretched(values, valid)
+    false = len(values) == 3 and names[chosen[0]] == "nir"
+    colours = ndvi_colours(values[0]) if index else _stretched(values, valid, false)
     rgba = np.dstack([colours, np.where(valid, 255, 0).astype("uint8")])
     return write_atomically(png, png_bytes(rgba))
 
@@ -75,7 +77,7 @@ def _read_small(href: str, max_size: int) -> tuple[list[str], list[int], Any, tu
 
 def _choice(names: list[str]) -> list[int]:
     """Bands to show: true colour, else false colour, else the index, else the first."""
-    for wanted in (("red", "green", "blue"), ("nir", "red", "green")):
+    for wanted in (("red", "green", "blue"), ("nir", "red", "green"), ("nir", "red", "red")):
         if all(name in names for name in wanted):
             return [names.index(name) for name in wanted]
     return [names.index("ndvi")] if "ndvi" in names else [0]
@@ -89,15 +91,27 @@ def ndvi_colours(values: Array) -> NDArray[np.uint8]:
     return np.dstack(bands).round().astype("uint8")
 
 
-def _stretched(values: Array, valid: Array) -> NDArray[np.uint8]:
+def _stretched(values: Array, valid: Array, false: bool) -> NDArray[np.uint8]:
     layers = values if len(values) == 3 else np.stack([values[0]] * 3)
-    inside = layers[:, valid]
-    low, high = np.percentile(inside, (2, 98)) if inside.size else (0.0, 1.0)
-    if len(values) == 3 and inside.size and 0 < np.median(inside) < _BRIGHT:
-        low, high = 0.0, min(high, _BRIGHT)
-    grey = np.clip((np.nan_to_num(layers) - low) / max(high - low, 1e-12), 0, 1)
+    if false:
+        # Near infrared is several times brighter than red over plants: one stretch for all would
+        # show nothing but red.
+        low, high = np.array([_range(layer[valid]) for layer in layers]).T[..., None, None]
+    else:
+        inside = layers[:, valid]
+        low, high = _range(inside)
+        if len(values) == 3 and inside.size and 0 < np.median(inside) < _BRIGHT:
+            low, high = 0.0, min(high, _BRIGHT)
+    grey = np.clip((np.nan_to_num(layers) - low) / np.maximum(high - low, 1e-12), 0, 1)
     result: NDArray[np.uint8] = (255 * grey ** (1 / 1.4)).round().astype("uint8")
     return np.moveaxis(result, 0, -1)
+
+
+def _range(values: Array) -> tuple[float, float]:
+    if not values.size:
+        return 0.0, 1.0
+    low, high = np.percentile(values, (2, 98))
+    return float(low), float(high)
 
 
 def png_bytes(rgba: NDArray[np.uint8]) -> bytes:

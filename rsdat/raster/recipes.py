@@ -18,8 +18,9 @@ from rsdat.raster.grids import Bounds
 from rsdat.raster.indices import ndvi
 from rsdat.raster.loading import load
 from rsdat.raster.masks import mask_clouds
+from rsdat.raster.outputs import output, outputs
 from rsdat.raster.preview import preview
-from rsdat.raster.reducers import composite
+from rsdat.raster.reducers import check_method, composite
 from rsdat.raster.sources import source
 
 #: Bands that say which pixels are cloud, the likeliest first.
@@ -86,32 +87,6 @@ def _has(item: pystac.Item, name: str) -> bool:
     return True
 
 
-def outputs(items: Sequence[pystac.Item], out: str | os.PathLike[str]) -> list[Path]:
-    """One file for each item: ``out`` itself, files in the directory ``out``, or a pattern.
-
-    ``{id}`` and ``{date}`` in the name are replaced. Without them, several items need a directory:
-    one that exists, or a name that does not end in ``.tif``; files are then ``{id}_ndvi.tif``.
-    """
-    text = os.fspath(out)
-    if "{" in text:
-        named = [
-            text.replace("{id}", item.id).replace("{date}", f"{item.datetime:%Y-%m-%d}")
-            if item.datetime
-            else text.replace("{id}", item.id)
-            for item in items
-        ]
-    elif os.path.isdir(text) or text.endswith("/") or not text.lower().endswith((".tif", ".tiff")):
-        named = [os.path.join(text, f"{item.id}_ndvi.tif") for item in items]
-    else:
-        named = [text] * len(items)
-    if len(set(named)) < len(named):
-        raise ConfigError(
-            f"{len(items)} items would be written to {len(set(named))} file(s), as {named[0]}",
-            hint="give a directory, or a name with {id} or {date}",
-        )
-    return [Path(os.path.abspath(os.path.expanduser(name))) for name in named]
-
-
 def run_ndvi(
     items: Sequence[pystac.Item],
     out: str | os.PathLike[str],
@@ -134,6 +109,13 @@ def run_ndvi(
     return results
 
 
+def check_composite(method: str, index: str | None) -> None:
+    """Refuse an unknown method or index, before anything is opened."""
+    check_method(method)
+    if index is not None and index not in INDICES:
+        raise ConfigError(f"index {index!r} is not known", hint=f"use {', '.join(INDICES)}")
+
+
 def run_composite(
     items: Sequence[pystac.Item],
     out: str | os.PathLike[str],
@@ -148,8 +130,8 @@ def run_composite(
 ) -> Result:
     """One composite of all items: of bands, of an index of each date, or both in that order."""
     grid, storage = grid or Grid(), storage or Storage()
-    if index is not None and index not in INDICES:
-        raise ConfigError(f"index {index!r} is not known", hint=f"use {', '.join(INDICES)}")
+    check_composite(method, index)
+    path = output(items, out)
     kept = list(bands) or ([] if index else ["red", "nir"])
     masks = [quality_band(items)] if mask else []
     needed = dict.fromkeys([*kept, *(["red", "nir"] if index else []), *masks])
@@ -164,7 +146,6 @@ def run_composite(
         "mask": masks[0] if masks else "none",
         **grid.words(),
     }
-    path = Path(os.path.abspath(os.path.expanduser(out)))
     counter = progress(path.name) if progress else None
     return _finish(image, path, items, chain, storage, counter)
 

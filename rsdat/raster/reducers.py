@@ -97,6 +97,14 @@ METHODS: dict[str, Callable[[Array], NDArray[np.float32]]] = {
 }
 
 
+def check_method(method: str) -> None:
+    """Refuse a method that :func:`composite` does not know."""
+    if method not in METHODS:
+        raise ConfigError(
+            f"composite method {method!r} is not known", hint=f"use one of {', '.join(METHODS)}"
+        )
+
+
 def composite(ds: Data, method: str = "median") -> Data:
     """One image of many dates, lazily: median, maximum or mean over ``time``, no-data left out.
 
@@ -117,10 +125,7 @@ def composite(ds: Data, method: str = "median") -> Data:
     A task holds all dates of one chunk. ``load(…, chunks={"time": -1})`` reads them in one task
     each; with many dates add smaller ``y`` and ``x``.
     """
-    if method not in METHODS:
-        raise ConfigError(
-            f"composite method {method!r} is not known", hint=f"use one of {', '.join(METHODS)}"
-        )
+    check_method(method)
     if isinstance(ds, xr.Dataset):
         reduced = {
             name: _reduced(variable, method) if "time" in variable.dims else variable

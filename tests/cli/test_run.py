@@ -119,6 +119,12 @@ def test_composite_of_a_part_on_another_grid(run, sample, tmp_path):
         (["composite", "{sample}", "--index", "evi", "-o", "x.tif"], 3, "not known"),
         (["composite", "{sample}", "--crs", "EPSG:1", "-o", "x.tif"], 3, "EPSG:1"),
         (["composite", "{sample}", "-o", "{sample}/x.tif"], 8, "cannot be written"),
+        (["composite", "{sample}", "-o", "x.png"], 3, "does not end in .tif"),
+        (["composite", "{sample}", "-o", "."], 3, "is a directory"),
+        (["composite", "{sample}", "-o", ""], 3, "no output is named"),
+        (["ndvi", "{sample}", "--limit", "1", "-o", "x.json"], 3, "does not end in .tif"),
+        (["composite", "{sample}", "--compress", "jpeg", "-o", "x.tif"], 3, "zstd"),
+        (["composite", "http://127.0.0.1:9/c.json", "-o", "x.tif"], 8, "cannot be read"),
         (["composite", "{sample}", "--session", "nobody", "-o", "x.tif"], 6, "nobody"),
     ],
 )
@@ -127,6 +133,19 @@ def test_wrong_input_has_one_clear_message(run, sample, tmp_path, words, code, m
     assert message in done.stderr
     assert done.stderr.startswith("rsdat: ")
     assert not (tmp_path / "x.tif").exists()
+
+
+def test_inputs_and_other_peoples_files_are_not_written_over(run, tmp_path):
+    catalog = make_sample_catalog(tmp_path / "own", size=64)
+    before = {path: path.read_bytes() for path in catalog.parent.rglob("*") if path.is_file()}
+    band = next(catalog.parent.rglob("B04.tif"))
+    done = run("composite", catalog, "-o", band, code=8)
+    assert "is one of the inputs" in done.stderr
+    done = run("composite", catalog, "-o", catalog.with_suffix(".tif"), code=8)
+    assert "catalog.json is there, and is no description of an earlier result" in done.stderr
+    assert {p: p.read_bytes() for p in catalog.parent.rglob("*") if p.is_file()} == before
+    run("composite", catalog, "-o", "again.tif")
+    run("composite", catalog, "-o", "again.tif")
 
 
 def test_a_damaged_file_leaves_nothing(run, sample, tmp_path):

@@ -168,6 +168,12 @@ def test_a_directory_that_cannot_be_made(tmp_path):
         write_cog(image(), tmp_path / "file" / "out.tif")
 
 
+def test_a_directory_is_no_file_to_write(tmp_path):
+    with pytest.raises(ConfigError, match="is a directory"):
+        write_cog(image(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_several_dates_are_refused(tmp_path):
     data = xr.concat([image(), image()], dim="time")
     with pytest.raises(ConfigError, match="2 dates"):
@@ -211,6 +217,7 @@ def test_an_error_on_a_worker_arrives_as_it_was(tmp_path, sentinel2):
     assert [p.name for p in tmp_path.iterdir()] == ["scenes"]
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_preview_is_a_png_with_transparent_nodata(tmp_path):
     path = write_cog(image(), tmp_path / "out.tif")
     png = preview(path, tmp_path / "out.png", max_size=90)
@@ -219,3 +226,21 @@ def test_preview_is_a_png_with_transparent_nodata(tmp_path):
         alpha = opened.read(4)
     assert alpha[:5].max() == 0
     assert alpha[6:].min() == 255
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_preview_of_near_infrared_and_red_shows_both(tmp_path):
+    # Plants on the left, bare ground on the right: reflectances as they are in nature.
+    left = np.arange(GRID.shape[1]) < 450
+    rng = np.random.default_rng(1)
+    noise = rng.normal(0, 0.005, (2, *GRID.shape)).astype("float32")
+    bands = {
+        "red": wrap_xr(np.where(left, np.float32(0.04), np.float32(0.2)) + noise[0], GRID),
+        "nir": wrap_xr(np.where(left, np.float32(0.5), np.float32(0.3)) + noise[1], GRID),
+    }
+    path = write_cog(xr.Dataset(bands), tmp_path / "out.tif")
+    with rasterio.open(preview(path, tmp_path / "out.png", max_size=90)) as opened:
+        red, green, blue = opened.read([1, 2, 3]).astype(int)
+    np.testing.assert_array_equal(green, blue)
+    assert np.median(red[:, :40] - green[:, :40]) > 150
+    assert np.median(green[:, 50:] - red[:, 50:]) > 150
