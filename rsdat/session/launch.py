@@ -81,6 +81,7 @@ def plan(site: Site, name: str = "lab", *, workers: int | None = None, tcp: bool
         "name": name,
         "created": time.time(),
         "version": __version__,
+        "queue": site.queue,
         "workers": workers,
     }
     contents = {

@@ -117,9 +117,22 @@ def overviews(listing: Listing, site: Site, queue: JobQueue) -> list[Overview]:
     said = Completed((), listing.queue_status, listing.queue_text, listing.queue_text)
     answers = queue.answered(said)
     jobs = queue.parse_status(listing.queue_text) if answers else {}
-    records = [*listing.records, *_orphans(listing, jobs)]
+    own = [record for record in listing.records if _belongs(record, listing, site)]
+    records = [*own, *_orphans(listing, jobs)]
     found = [_overview(record, site, queue, jobs, answers) for record in records]
     return sorted(found, key=lambda one: one.age)
+
+
+def _belongs(record: Record, listing: Listing, site: Site) -> bool:
+    """Whether this site's queue can say anything of a session.
+
+    One home may hold sessions of several: of the cluster, of its login hosts, of workstations.
+    Asked about a job of another one, a queue would say that it has ended.
+    """
+    if record.request.get("queue", site.queue) != site.queue:
+        return False
+    elsewhere = record.node and listing.host and record.node != listing.host
+    return not (site.queue == "local" and elsewhere)
 
 
 def _orphans(listing: Listing, jobs: Mapping[str, JobStatus]) -> list[Record]:

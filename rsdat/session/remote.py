@@ -114,23 +114,27 @@ class Listing:
     records: tuple[Record, ...]
     queue_status: int
     queue_text: str
+    host: str = ""
+    """The machine that was asked."""
 
 
 def parse_listing(stdout: str) -> Listing:
     """Read the output of list.sh; a record with a file that does not parse keeps the others."""
-    root, status, text = "", 1, ""
+    root, host, status, text = "", "", 1, ""
     found: dict[str, dict[str, str]] = {}
     for part in stdout.split("\x1e")[1:]:
         title, _, body = part.partition("\n")
         identity, _, name = title.partition("/")
         if name == "root":
             root = body.strip()
+        elif name == "host":
+            host = body.strip()
         elif name.startswith("queue "):
             status, text = int(name.split()[1]), body
         else:
             found.setdefault(identity, {})[name] = body.strip()
     records = tuple(_record(root, key, contents) for key, contents in found.items())
-    return Listing(root, records, status, text)
+    return Listing(root, records, status, text, host)
 
 
 def _record(root: str, identity: str, contents: Mapping[str, str]) -> Record:

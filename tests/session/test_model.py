@@ -122,3 +122,19 @@ def test_a_session_that_is_being_submitted_has_not_ended() -> None:
     old = Record("lab-2", "/d", request={"created": time.time() - 600})
     (one,) = overviews(Listing("/d", (old,), 0, ""), Site(name="x"), queue_named("slurm"))
     assert one.state is State.ENDED
+
+
+@pytest.mark.parametrize(
+    ("site", "record"),
+    [
+        # A login host without and with its cluster's queue, and two workstations with one home.
+        (Site(name="local", queue="local"), Record("lab-2", "/d", "7", {"queue": "slurm"})),
+        (Site(name="x", queue="slurm"), Record("lab-2", "/d", "7.1", {"queue": "local"})),
+        (Site(name="local", queue="local"), Record("lab-2", "/d", "7.1", node="other")),
+    ],
+)
+def test_a_session_of_another_queue_in_the_same_home_is_not_said_to_have_ended(
+    site: Site, record: Record
+) -> None:
+    listing = Listing("/d", (record,), 0, "", host="this")
+    assert overviews(listing, site, queue_named(site.queue)) == []

@@ -5,7 +5,7 @@
 root=$1 all=$2
 shift 2
 case $root in "~/"*) root=$HOME/${root#"~/"} ;; "~") root=$HOME ;; esac
-printf '\036/root\n%s\n' "$root"
+printf '\036/root\n%s\n\036/host\n%s\n' "$root" "$(uname -n)"
 
 show() {
     workers=$1/workers
