@@ -46,7 +46,7 @@ def install(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make the environment on a site, as yourself, or bring it up to date.
+    """Make a site's environment, or bring it up to date; as yourself.
 
     Run it again at any time: what is there already is kept. Sessions that are running keep the
     environment they were started with.
@@ -76,7 +76,7 @@ def install(
 
 @app.command()
 def check(site: Place, as_json: Json = False) -> None:
-    """Say what differs between a site's environment and what this rsdat needs.
+    """Say where a site's environment differs from what is needed.
 
     Leaves with exit code 7 when anything does.
     """

@@ -25,7 +25,7 @@ NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Do not open a bro
 
 def launch(
     site: Annotated[
-        str, typer.Argument(metavar="[SITE | [USER@]HOST]", help="Where; this machine by default.")
+        str, typer.Argument(metavar="SITE | [USER@]HOST", help="Where; this machine by default.")
     ] = "local",
     name: Annotated[str, typer.Option(help="What to call the session.")] = "lab",
     walltime: Annotated[str | None, typer.Option(help="Of the head job, as 8h.")] = None,
@@ -170,12 +170,12 @@ def _stages(ready: Ready, submitted: float, seen: float) -> dict[str, float]:
 
 def connect(
     session: Annotated[
-        str | None, typer.Argument(metavar="[SESSION]", help="Id, name, SITE or SITE/ID.")
+        str | None, typer.Argument(metavar="SESSION", help="Id, name, SITE or SITE/ID.")
     ] = None,
     no_browser: NoBrowser = False,
     as_json: Json = False,
 ) -> None:
-    """Come back to a session: the same URL, from any laptop, after any break."""
+    """Come back to a session, from any laptop, after any break."""
     from rsdat.session import memory
     from rsdat.session.find import find
     from rsdat.session.follow import Ready

@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="Satellite images to NDVI and compo
 Catalogs = Annotated[
     list[str],
     typer.Argument(
-        metavar="CATALOG...",
+        metavar="CATALOG",
         help="STAC items, catalogs, FeatureCollections, directories of them, or an API.",
     ),
 ]
@@ -67,7 +67,8 @@ def ndvi_command(
 ) -> None:
     """NDVI of each item, as cloud optimised GeoTIFFs.
 
-    With several items, -o is a directory, or a name with {id} or {date} in it.
+    A preview (.png) and a STAC item (.json) lie beside each. With several items, -o is a
+    directory, or a name with {id} or {date} in it.
     """
     from rsdat.catalog import search
     from rsdat.raster.outputs import outputs
@@ -114,7 +115,10 @@ def composite_command(
     session: SessionName = None,
     as_json: Json = False,
 ) -> None:
-    """One cloud-free image of many dates, as a cloud optimised GeoTIFF."""
+    """One cloud-free image of many dates, as a GeoTIFF.
+
+    Cloud optimised, with a preview (.png) and a STAC item (.json) beside it.
+    """
     from rsdat.catalog import search
     from rsdat.raster.outputs import output
     from rsdat.raster.recipes import check_composite, run_composite

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rsdat.session.find import Found
 
 Reference = Annotated[
-    str | None, typer.Argument(metavar="[SESSION]", help="Id, name, SITE or SITE/ID.")
+    str | None, typer.Argument(metavar="SESSION", help="Id, name, SITE or SITE/ID.")
 ]
 
 
@@ -26,9 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def ls(
-    sites: Annotated[
-        list[str] | None, typer.Argument(metavar="[SITE]...", help="Sites to ask.")
-    ] = None,
+    sites: Annotated[list[str] | None, typer.Argument(metavar="SITE", help="Sites to ask.")] = None,
     ended: Annotated[bool, typer.Option("--all", "-a", help="Ended sessions, too.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -144,8 +142,8 @@ def scale(
 
 
 def adapt(
-    minimum: Annotated[int, typer.Argument(metavar="MIN", min=0)],
-    maximum: Annotated[int, typer.Argument(metavar="MAX", min=0)],
+    minimum: Annotated[int, typer.Argument(metavar="MIN", min=0, help="The fewest workers.")],
+    maximum: Annotated[int, typer.Argument(metavar="MAX", min=0, help="The most workers.")],
     session: Reference = None,
     as_json: Json = False,
 ) -> None:
@@ -166,7 +164,7 @@ def stop(
     everything: Annotated[bool, typer.Option("--all", help="All sessions known here.")] = False,
     as_json: Json = False,
 ) -> None:
-    """End a session: cancel its head and worker jobs, and see that they are gone."""
+    """End a session: cancel its jobs, and see that they are gone."""
     from rsdat.cli.output import print_json, report_error
     from rsdat.errors import RsdatError
     from rsdat.session.find import ask_sites, candidates
@@ -208,10 +206,10 @@ def _stopped(session: str, jobs: list[str]) -> str:
 
 
 def doctor(
-    site: Annotated[str, typer.Argument(metavar="[SITE]", help="The site to check.")] = "local",
+    site: Annotated[str, typer.Argument(metavar="SITE", help="The site to check.")] = "local",
     as_json: Json = False,
 ) -> None:
-    """Check all that a session on a site needs; one line each, with the fix."""
+    """Check all that a session on a site needs, and say the fixes."""
     from rsdat.cli.output import print_json
     from rsdat.host import open_host
     from rsdat.session.doctor import diagnose

@@ -95,15 +95,19 @@ def init(
     host: Annotated[
         str | None,
         typer.Argument(
-            metavar="[[USER@]HOST]", help="A login host or a site; this machine by default."
+            metavar="[USER@]HOST", help="A login host or a site; this machine by default."
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the file here; the name counts.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write the file here; its name becomes the site's."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Draft a site's file from what its queue says; print it, or write it."""
+    """Draft a site's file from what its queue says.
+
+    The draft is printed, or written with --output; read it before you trust it.
+    """
     import platform
 
     from rsdat.cli.output import print_json
@@ -132,7 +136,10 @@ def init(
 
 @app.command()
 def render(name: Name, as_json: Json = False) -> None:
-    """Print the job scripts of the head and of one worker per pool, exactly as submitted."""
+    """Print the job scripts exactly as they are submitted.
+
+    The head's, and that of one worker per pool.
+    """
     from rsdat.cli.output import print_json
     from rsdat.cluster import worker_script
     from rsdat.config import load_site
