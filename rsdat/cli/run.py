@@ -202,13 +202,21 @@ def _computing(session: str | None, quiet: bool) -> Iterator[tuple[str, Any]]:
     except RsdatError:
         # GDAL's callbacks swallow the interrupt, and what they return then looks like an error.
         if came:
+            _interrupted()
             raise KeyboardInterrupt from None
+        raise
+    except KeyboardInterrupt:
+        _interrupted()
         raise
     finally:
         for one, handler in previous.items():
             signal.signal(one, handler)
         if client is not None:
             client.close()
+
+
+def _interrupted() -> None:
+    print("rsdat: interrupted; nothing half-written is left", file=sys.stderr)
 
 
 def _client(session: str | None) -> tuple[Any, str]:

@@ -32,7 +32,7 @@ def ls(
 ) -> None:
     """List your sessions: here, and on the sites used from here."""
     from rsdat.cli.output import print_json, print_table, report_error
-    from rsdat.cli.words import duration, overview_json
+    from rsdat.cli.words import duration, overview_json, worker_jobs
     from rsdat.session.find import ask_sites, candidates, sessions_here
 
     found, failed = ask_sites(sites or candidates(), ended=ended, interactive=sys.stdin.isatty())
@@ -51,7 +51,7 @@ def ls(
                 one.session.job,
                 one.record.node or "",
                 duration(one.head.elapsed if one.head else None),
-                sum(not worker.state.over for worker in one.workers),
+                worker_jobs(one),
                 one.why,
             )
             for one in shown
@@ -138,7 +138,7 @@ def scale(
         print_json(answer)
     else:
         where = f" of pool {pool}" if pool else ""
-        print(f"Session {lab.session.id}: {n} workers{where} wanted.")
+        print(f"Session {lab.session.id}: {n} worker{'' if n == 1 else 's'}{where} wanted.")
 
 
 def adapt(

@@ -31,6 +31,13 @@ def remaining(overview: Overview) -> timedelta | None:
     return max(timedelta(0), head.end - datetime.now().astimezone())
 
 
+def worker_jobs(overview: Overview) -> str:
+    """How many worker jobs wait or run; nothing where workers are no jobs of the queue."""
+    if overview.session.site.queue == "local":
+        return "-"
+    return str(sum(not job.state.over for job in overview.workers))
+
+
 def overview_lines(overview: Overview, used: Usage, inside: dict[str, Any] | None) -> list[str]:
     """The lines of ``rsdat status``."""
     from rsdat.jobqueue import queue_named
