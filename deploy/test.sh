@@ -79,15 +79,10 @@ quietly "ruff check" "$bin/ruff" check .
 quietly "ruff format" "$bin/ruff" format --check .
 quietly "mypy" "$bin/mypy"
 
-# --- the tests that need no cluster
+# --- the virtual cluster, which also brings sshd for the other tests
 bring_chromium
 browser=
 command -v chromium >/dev/null || browser="and not browser"
-# Most of these tests wait for processes of their own: four at a time fit on two cores.
-"$bin/pytest" -n 4 --dist loadfile -m "not cluster $browser"
-record "tests without the cluster" $?
-
-# --- the tests on the virtual cluster
 why=
 if ! can_be_root_on_debian; then
     why="the virtual cluster needs root on Debian or Ubuntu (sudo make test)"
@@ -98,6 +93,13 @@ elif ! "$vc" status >/dev/null 2>&1; then
         why="the virtual cluster did not start: $(tail -n 1 "$scratch/up")"
     }
 fi
+
+# --- the tests that need no cluster
+# Most of these tests wait for processes of their own: four at a time fit on two cores.
+"$bin/pytest" -n 4 --dist loadfile -rs -m "not cluster $browser"
+record "tests without the cluster" $?
+
+# --- the tests on the virtual cluster
 if [ -n "$why" ]; then
     not_run "$why" cluster
 else
