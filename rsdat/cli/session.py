@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rsdat.cli.launch import Json, connect, launch
-from rsdat.cli.progress import progress_line
+from rsdat.cli.progress import Line, progress_line
 
 if TYPE_CHECKING:
     from rsdat.session.connect import Lab
@@ -165,10 +165,10 @@ def stop(
     as_json: Json = False,
 ) -> None:
     """End a session: cancel its jobs, and see that they are gone."""
+    from rsdat.cli.interrupts import as_interrupts
     from rsdat.cli.output import print_json, report_error
     from rsdat.errors import RsdatError
     from rsdat.session.find import ask_sites, candidates
-    from rsdat.session.stop import stop as end
 
     problems: list[RsdatError] = []
     if everything:
@@ -179,10 +179,10 @@ def stop(
     else:
         found = [_find(session, ended=True, certain=True)]
     ended = []
-    with progress_line(silent=as_json) as line:
+    with progress_line(silent=as_json) as line, as_interrupts():
         for one in found:
             try:
-                jobs = end(one.overview, one.host, line)
+                jobs = _end(one, line)
             except RsdatError as error:
                 problems.append(error)
                 continue
@@ -196,6 +196,23 @@ def stop(
         report_error(problem)
     if problems:
         raise typer.Exit(problems[0].exit_code)
+
+
+def _end(found: Found, line: Line) -> list[str]:
+    """Stop one session; an interrupt says what is left to do."""
+    from rsdat.session.stop import stop
+
+    session = found.overview.session.id
+    try:
+        return stop(found.overview, found.host, line)
+    except KeyboardInterrupt:
+        line.clear()
+        print(
+            f"\nInterrupted before the jobs of session {session} were seen to be gone.\n"
+            f"  rsdat stop {session}   goes on",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
 
 
 def _stopped(session: str, jobs: list[str]) -> str:

@@ -40,13 +40,7 @@ def worker_jobs(overview: Overview) -> str:
 
 def overview_lines(overview: Overview, used: Usage, inside: dict[str, Any] | None) -> list[str]:
     """The lines of ``rsdat status``."""
-    from rsdat.jobqueue import queue_named
-    from rsdat.jobqueue.base import JobState
-
-    session, head = overview.session, overview.head
-    why = overview.why
-    if head is not None and head.state is JobState.PENDING and head.reason:
-        why = queue_named(session.site.queue).explain(head.reason)
+    session, head, why = overview.session, overview.head, overview.why
     rows = [
         ("session", f"{session.id} on {session.site.name}"),
         ("state", f"{overview.state}" + (f": {why}" if why else "")),

@@ -6,7 +6,7 @@ import http.client
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -117,19 +117,31 @@ def open_lab(
         stop_tunnel(session.id)
     port = free_port(existing.local_port if existing else preferred_port(session.id))
     lab = Lab(session, "127.0.0.1", port, ready.base_url, token)
+    _open_tunnel(lab, ready, _routes(session, ready, host, reachable), report)
+    return lab
+
+
+def _open_tunnel(
+    lab: Lab,
+    ready: Ready,
+    routes: Iterable[tuple[Target, str]],
+    report: Callable[[Progress], None],
+) -> None:
+    """Open a tunnel by the first route that leads to JupyterLab, and remember which it was."""
+    session = lab.session
     failure: Exception | None = None
-    for target, route in _routes(session, ready, host, reachable):
+    for target, route in routes:
         if failure is not None:
-            report(Progress(f"{failure}; trying TCP through the login host"))
+            report(Progress(f"{failure}; trying another route"))
         try:
-            start_tunnel(_spec(session, ready, port, target))
+            start_tunnel(_spec(session, ready, lab.port, target))
             expect_answer(lab)
         except (HostError, SessionError) as error:
             stop_tunnel(session.id)
             failure = error
             continue
         memory.remember_route(session.site.name, route)
-        return lab
+        return
     raise failure or SessionError(
         f"no route to session {session.id} on {ready.node}: ssh to the node is refused and the "
         f"site allows no other",

@@ -194,9 +194,11 @@ def _enclosing(directory: Path) -> Found:
         update={"connection": Connection(), "directory": str(directory.parent.parent)}
     )
     host = open_host(inside.connection)
-    for one in list_site(inside, host, ended=True):
-        if one.session.id == directory.name:
-            return Found(one, host)
+    # The ended ones are many, and seldom wanted.
+    for ended in (False, True):
+        for one in list_site(inside, host, ended=ended):
+            if one.session.id == directory.name:
+                return Found(one, host)
     raise SessionError(
         f"the session directory {directory} is gone", hint=f"unset {SESSION_VARIABLE}"
     )

@@ -11,6 +11,7 @@ from enum import StrEnum
 from rsdat.cluster.workers import is_worker_job
 from rsdat.config.models import Site
 from rsdat.host.base import Completed
+from rsdat.jobqueue import queue_named
 from rsdat.jobqueue.base import JobQueue, JobState, JobStatus
 from rsdat.session.identity import job_name, session_of_job, session_of_worker
 from rsdat.session.remote import Listing, Record
@@ -73,7 +74,9 @@ class Overview:
             return f"the queue no longer knows the head job {self.session.job}"
         if self.state is State.WAITING and self.head is None:
             return "it is being submitted"
-        return self.head.reason if self.head and self.head.state is JobState.PENDING else ""
+        if self.head is not None and self.head.state is JobState.PENDING and self.head.reason:
+            return queue_named(self.session.site.queue).explain(self.head.reason)
+        return ""
 
 
 def state_of(

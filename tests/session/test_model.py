@@ -138,3 +138,9 @@ def test_a_session_of_another_queue_in_the_same_home_is_not_said_to_have_ended(
 ) -> None:
     listing = Listing("/d", (record,), 0, "", host="this")
     assert overviews(listing, site, queue_named(site.queue)) == []
+
+
+def test_why_a_session_waits_is_in_plain_words() -> None:
+    text = "7|PENDING|Priority||1|0|0|0:00|rsdat-lab-2"
+    (one,) = overviews(listing(text, job="7"), Site(name="x"), queue_named("slurm"))
+    assert one.why == queue_named("slurm").explain("Priority")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,3 +81,33 @@ def test_the_page_that_holds_the_token_goes_with_the_session(own_places: Path) -
     page.touch()
     forget_page("lab-bcdfg")
     assert not page.exists()
+
+
+def test_an_interrupt_while_jobs_end_says_how_to_go_on(
+    place: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "away").touch()
+    (place / "refused").touch()
+    # Cancelled, and still there: a job that takes its time.
+    (place / "squeue").write_text(SQUEUE.replace('[ -e "$PLACE/cancelled" ] && exit 0', ""))
+    sites = own_places / "config" / "rsdat" / "sites"
+    sites.mkdir(parents=True)
+    (sites / "here.yaml").write_text(f"queue: slurm\ndirectory: {place}/root\n")
+    directory = place / "root" / "sessions" / "lab-bcdfg"
+    directory.mkdir(parents=True)
+    (directory / "request.json").write_text('{"name": "lab"}')
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(own_places / "config"))
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("rsdat"), "stop", "here/lab"],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    assert "waiting for 2 jobs" in first
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "rsdat stop lab-bcdfg" in said
+    assert (place / "cancelled").read_text() == "--quiet 7 8\n"
