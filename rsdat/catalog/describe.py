@@ -19,9 +19,10 @@ from rsdat.storage import write_atomically
 
 _EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
     "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
 )
+# Declared only where its fields are used.
+_RASTER = "https://stac-extensions.github.io/raster/v2.0.0/schema.json"
 
 
 def describe_result(
@@ -59,6 +60,7 @@ def describe_result(
             _band(opened, index, name or f"band {index + 1}")
             for index, name in enumerate(opened.descriptions)
         ]
+    scaled = any(key.startswith("raster:") for band in bands for key in band)
     footprint = geobox.extent.to_crs("EPSG:4326")
     bounds = footprint.boundingbox
     item = pystac.Item(
@@ -72,7 +74,7 @@ def describe_result(
             "rsdat:chain": dict(chain),
             **(properties or {}),
         },
-        stac_extensions=list(_EXTENSIONS),
+        stac_extensions=[*_EXTENSIONS, *([_RASTER] if scaled else [])],
         **_times(inputs),
     )
     item.add_asset(
