@@ -33,10 +33,11 @@ def session(laptop: Laptop, installed: VirtualCluster) -> Iterator[dict[str, Any
 @pytest.fixture
 def inside(session: dict[str, Any], installed: VirtualCluster) -> Callable[..., Done]:
     """``rsdat`` on the session's node, with the variable that its terminals have."""
-    variable = f"RSDAT_SESSION={session['directory']}"
+    # A state of its own: the home is shared, and other tests have used other sites there.
+    variables = (f"RSDAT_SESSION={session['directory']}", "XDG_STATE_HOME=/tmp/inside")
 
     def run(*arguments: str, check: bool = True) -> Done:
-        argv = ("env", variable, RSDAT, *arguments)
+        argv = ("env", *variables, RSDAT, *arguments)
         return installed.run(session["node"], *argv, user="researcher", check=check, timeout=120)
 
     return run
