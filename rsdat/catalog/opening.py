@@ -13,7 +13,7 @@ from pystac.utils import is_absolute_href
 
 from rsdat.catalog.stac_io import StorageIO
 from rsdat.errors import DataError
-from rsdat.storage import absolute, is_remote, read_text
+from rsdat.storage import absolute, is_remote, read_text, scrubbed, shown
 
 Opened = pystac.Catalog | pystac.Item | pystac.ItemCollection
 
@@ -49,11 +49,11 @@ def _json(place: str) -> dict[str, Any]:
         content = json.loads(read_text(place))
     except json.JSONDecodeError as error:
         raise DataError(
-            f"{place} is not JSON (line {error.lineno}: {error.msg})",
+            f"{shown(place)} is not JSON (line {error.lineno}: {error.msg})",
             hint="give a STAC catalog, collection, item or FeatureCollection",
         ) from None
     if not isinstance(content, dict):
-        raise DataError(f"{place} is JSON, but not STAC", hint="give a STAC file")
+        raise DataError(f"{shown(place)} is JSON, but not STAC", hint="give a STAC file")
     return content
 
 
@@ -75,7 +75,7 @@ def _from_dict(content: dict[str, Any], place: str) -> Opened:
         raise
     except Exception as error:
         raise DataError(
-            f"{place} is not a valid STAC object: {error}",
+            f"{shown(place)} is not a valid STAC object: {error}",
             hint="give a STAC catalog, collection, item or FeatureCollection",
         ) from error
     if isinstance(opened, pystac.Catalog):
@@ -94,7 +94,8 @@ def _api(place: str) -> pystac.Catalog:
         client: pystac.Catalog = Client.open(place)
     except (APIError, OSError, ValueError) as error:
         raise DataError(
-            f"the STAC API {place} does not answer as it should: {error}",
+            f"the STAC API {shown(place)} does not answer as it should: "
+            f"{scrubbed(str(error), place)}",
             hint="check the address and the network",
         ) from error
     return client
@@ -107,7 +108,8 @@ def _collection_of_items(content: dict[str, Any], place: str) -> pystac.ItemColl
             item = pystac.Item.from_dict(feature, preserve_dict=True)
         except Exception as error:
             raise DataError(
-                f"{place}: feature {feature.get('id', '(without id)')} is no valid item: {error}",
+                f"{shown(place)}: feature {feature.get('id', '(without id)')} is no valid item: "
+                f"{error}",
                 hint="correct it, or remove it from the file",
             ) from error
         items.append(_with_absolute_assets(item, item.get_self_href() or place))

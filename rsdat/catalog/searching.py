@@ -13,6 +13,7 @@ from shapely.geometry import mapping, shape
 from rsdat.catalog.filters import Moment, Query, bounding_area, interval
 from rsdat.catalog.opening import Opened, open_catalog
 from rsdat.errors import DataError
+from rsdat.storage import shown
 
 Href = str | os.PathLike[str]
 
@@ -168,7 +169,7 @@ def _nothing(
     opened: list[Opened], held: list[pystac.Item], asked: str, bbox: Sequence[float] | None
 ) -> DataError:
     names = ", ".join(
-        str(getattr(one, "self_href", None) or getattr(one, "id", "")) for one in opened
+        shown(str(getattr(one, "self_href", None) or getattr(one, "id", ""))) for one in opened
     ).strip(", ")
     if held:
         holds = _held(held, bbox)

@@ -17,7 +17,7 @@ from rasterio.errors import RasterioError
 
 from rsdat.errors import DataError
 from rsdat.raster.sources import Source
-from rsdat.storage import is_remote
+from rsdat.storage import is_remote, scrubbed, shown
 
 #: Open datasets that a thread keeps. Opening takes a millisecond from disk, requests elsewhere.
 KEPT_DATASETS = 64
@@ -149,7 +149,8 @@ def attempt(work: Callable[[], T], source: Source, geobox: GeoBox | None = None)
     except (RasterioError, rasterio._err.CPLE_BaseError, OSError) as error:
         where = f", at {_bounds(geobox)}" if geobox is not None else ""
         cause = str(error.__cause__ or error).strip() or type(error).__name__
-        cause = cause.removeprefix(f"{source.href}: ")  # the place says it already
+        # The place names the file already; and a signed address is a secret.
+        cause = scrubbed(cause.removeprefix(f"{source.href}: "), source.href)
         message = f"{_place(source)} cannot be read{where}: {cause}"
     # Raised outside the handler: with GDAL's exception as its context, which cannot be unpickled,
     # it would not arrive from a worker.
@@ -167,7 +168,7 @@ def _remedy(source: Source) -> str:
 
 
 def _place(source: Source) -> str:
-    return f"item {source.item}: asset {source.asset} ({source.href})"
+    return f"item {source.item}: asset {source.asset} ({shown(source.href)})"
 
 
 def _bounds(geobox: GeoBox) -> str:

@@ -22,6 +22,7 @@ from rsdat.errors import DataError
 from rsdat.raster.coordinates import axis_indices, pixel_map
 from rsdat.raster.files import Header, attempt, dataset, describe
 from rsdat.raster.sources import Source
+from rsdat.storage import shown
 
 Array = NDArray[Any]
 
@@ -90,7 +91,7 @@ def _stored(source: Source, head: Header, values: Array, valid: Array | None, dt
     if not np.can_cast(values.dtype, dtype, "same_kind"):
         raise DataError(
             f"item {source.item}: asset {source.asset} holds {values.dtype}, and the first item "
-            f"{dtype} ({source.href})",
+            f"{dtype} ({shown(source.href)})",
             hint="load these items apart, or without scale=False",
         )
     result = values.astype(dtype, copy=False)

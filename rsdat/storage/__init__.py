@@ -1,5 +1,12 @@
 """Filesystems and credentials."""
 
-from rsdat.storage.files import absolute, is_remote, read_text, write_atomically
+from rsdat.storage.files import (
+    absolute,
+    is_remote,
+    read_text,
+    scrubbed,
+    shown,
+    write_atomically,
+)
 
-__all__ = ["absolute", "is_remote", "read_text", "write_atomically"]
+__all__ = ["absolute", "is_remote", "read_text", "scrubbed", "shown", "write_atomically"]

@@ -17,6 +17,22 @@ def is_remote(href: str) -> bool:
     return len(scheme) > 1 and scheme != "file"
 
 
+def shown(href: str) -> str:
+    """An href for messages: without password and query, which hold secrets of signed addresses."""
+    if not is_remote(href):
+        return href
+    parts = urlsplit(href)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" + ("?…" if parts.query else "")
+
+
+def scrubbed(text: str, href: str) -> str:
+    """What a library said of an href, for messages: the href as :func:`shown` shows it."""
+    query = urlsplit(href).query if is_remote(href) else ""
+    text = text.replace(href, shown(href))
+    return text.replace(f"?{query}", "?…") if query else text
+
+
 def absolute(href: str | os.PathLike[str]) -> str:
     """An href that means the same in every process: remote as it is, local as an absolute path."""
     text = os.fspath(href)
@@ -41,18 +57,21 @@ def read_text(href: str) -> str:
             return Path(place).read_text(encoding="utf-8")
         import fsspec
 
-        with fsspec.open(place, "rt", encoding="utf-8") as stream:
-            return str(stream.read())
-    except FileNotFoundError as error:
-        # fsspec's http says "not found" of a server that refuses, too; the cause tells.
-        if isinstance(error.__cause__, OSError):
-            raise _unreadable(place, error.__cause__) from error
-        raise DataError(f"{place} does not exist", hint="check the name of the file") from None
+        # Not fsspec.open: it says "not found" of a server that refuses, and takes the "?" of a
+        # signed address for a pattern.
+        filesystem, path = fsspec.url_to_fs(place)
+        return str(filesystem.cat_file(path).decode("utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"{shown(place)} does not exist", hint="check the name of the file"
+        ) from None
     except UnicodeDecodeError:
-        raise DataError(f"{place} is not a text file", hint="give a STAC file (JSON)") from None
+        raise DataError(
+            f"{shown(place)} is not a text file", hint="give a STAC file (JSON)"
+        ) from None
     except ImportError as error:
         raise DataError(
-            f"{place}: no filesystem is installed for this kind of address ({error})",
+            f"{shown(place)}: no filesystem is installed for this kind of address ({error})",
             hint="install the fsspec filesystem that the message names",
         ) from None
     except Exception as error:
@@ -61,8 +80,9 @@ def read_text(href: str) -> str:
 
 
 def _unreadable(place: str, error: BaseException) -> DataError:
+    cause = scrubbed(str(error), place) or type(error).__name__
     return DataError(
-        f"{place} cannot be read: {str(error) or type(error).__name__}",
+        f"{shown(place)} cannot be read: {cause}",
         hint=(
             "check the address, the network and your credentials for it"
             if is_remote(place)

@@ -262,5 +262,11 @@ def test_a_server_that_refuses_is_not_a_missing_file():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, and not listening: connections are refused
         with pytest.raises(DataError, match="cannot be read: Cannot connect to host") as caught:
-            open_catalog(f"http://127.0.0.1:{taken.getsockname()[1]}/catalog.json")
+            open_catalog(f"http://127.0.0.1:{taken.getsockname()[1]}/catalog.json?token=hidden")
     assert "the network" in (caught.value.hint or "")
+    assert "hidden" not in str(caught.value)
+
+
+def test_an_address_with_a_query_is_read_as_it_is(api):
+    href, _ = api
+    assert open_catalog(f"{href}/?token=a*[b]").id == "api"

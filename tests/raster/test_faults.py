@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 
 import numpy as np
@@ -24,6 +25,17 @@ def test_missing_file(item):
     ) as caught:
         load([item], "red")
     assert "is missing" in caught.value.hint
+
+
+def test_the_secret_of_a_signed_address_is_in_no_message(item):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, and not listening: connections are refused
+        port = taken.getsockname()[1]
+        item.assets["red"].href = f"http://me:word@127.0.0.1:{port}/B04.tif?sig=hidden"
+        with pytest.raises(DataError, match=rf"http://127\.0\.0\.1:{port}/B04\.tif\?…") as caught:
+            load([item], "red")
+    assert "hidden" not in str(caught.value)
+    assert "word" not in str(caught.value)
 
 
 def test_not_a_raster(item, tmp_path):
