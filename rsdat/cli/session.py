@@ -192,6 +192,8 @@ def stop(
                 print(_stopped(one.overview.session.id, jobs))
     if as_json:
         print_json(ended)
+    elif not found and not problems:
+        print("No sessions to stop.", file=sys.stderr)
     for problem in problems:
         report_error(problem)
     if problems:

@@ -67,7 +67,11 @@ def stop(
         try:
             _cancel([job for job in left if job not in cancelled], session, host)
             cancelled += [job for job in left if job not in cancelled]
-            report(Progress(f"waiting for {len(left)} jobs of {session.id} to end"))
+            report(
+                Progress(
+                    f"waiting for {len(left)} job{'s' * (len(left) > 1)} of {session.id} to end"
+                )
+            )
             time.sleep(pause)
             left = jobs_of(session, host)
         except QueueError as error:

@@ -156,3 +156,8 @@ def test_stop_ends_all_processes_and_is_harmless_twice(person: Person) -> None:
             continue
     assert "ended already" in person("stop", body["session"]).stdout
     assert person("connect", body["session"], check=False).returncode == 6
+
+
+def test_stop_all_without_sessions_says_so(tmp_path: Path) -> None:
+    done = Person(tmp_path)("stop", "--all")
+    assert (done.stdout, done.stderr) == ("", "No sessions to stop.\n")
