@@ -9,9 +9,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
