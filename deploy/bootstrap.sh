@@ -56,7 +56,7 @@ rm -f $stamp
     rm -rf .venv
     "$uv" venv --quiet --python "$python" .venv
 }
-"$uv" pip sync --quiet --python .venv/bin/python --require-hashes "$lock"
+"$uv" pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes "$lock"
 # Built by the lock's own hatchling: nothing that is not pinned is fetched.
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 echo "$wanted" >$stamp

@@ -5,6 +5,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
+# The tests start rsdat hundreds of times: as on a user's machine, it is compiled once.
+unset PYTHONDONTWRITEBYTECODE
 
 bin=$PWD/.venv/bin
 vc=$PWD/deploy/virtual-cluster/vc
