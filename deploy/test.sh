@@ -76,6 +76,17 @@ bring_chromium() {
             -o DPkg::Lock::Timeout=300 chromium; } >"$scratch/apt" 2>&1 || tail -n 5 "$scratch/apt"
 }
 
+# Arguments have to survive every login shell; without one of these its tests say that they skip.
+bring_shells() {
+    local shell missing=
+    for shell in ksh zsh tcsh fish; do command -v "$shell" >/dev/null || missing=1; done
+    [ -n "$missing" ] || return
+    { [ -n "$required" ] && can_be_root_on_debian; } || return
+    apt-get update -qq >"$scratch/apt" 2>&1
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        -o DPkg::Lock::Timeout=300 ksh zsh tcsh fish >"$scratch/apt" 2>&1 || tail -n 5 "$scratch/apt"
+}
+
 # --- lint and types
 quietly "ruff check" "$bin/ruff" check .
 quietly "ruff format" "$bin/ruff" format --check .
@@ -83,6 +94,7 @@ quietly "mypy" "$bin/mypy"
 
 # --- the virtual cluster, which also brings sshd for the other tests
 bring_chromium
+bring_shells
 browser=
 command -v chromium >/dev/null || browser="and not browser"
 why=
