@@ -1,0 +1,56 @@
+"""An image that can be computed tile by tile: all that a writer knows before the first pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+#: Rows and columns of a tile in its image.
+Span = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A source that could not be read and was left out, where leaving out was asked for."""
+
+    item: str
+    asset: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Computed:
+    """The pixels of one tile, and what is missing from them."""
+
+    values: NDArray[Any]
+    """(band, y, x), or (time, band, y, x) where the image has times; numbers as they are stored."""
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True)
+class Image:
+    """A grid, bands, the meaning of the stored numbers, and the function that computes a tile.
+
+    A value is ``stored * scale + offset``, band by band; ``nodata`` is a stored number.
+    """
+
+    geobox: GeoBox
+    bands: tuple[str, ...]
+    dtype: str
+    nodata: float | None
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    pixels: Callable[[Span], Computed] | Any
+    """A picklable function of a span, or a Dask or numpy array of the image's whole shape."""
+    token: str
+    """The same for the same computation, in every process: what a resumed run compares."""
+    times: tuple[np.datetime64, ...] | None = None
+    blocks: tuple[int, int] = (512, 512)
+    """Rows and columns that a tile should be a multiple of, to read each source block once."""
+    bytes_per_pixel: int = 16
+    """Memory that computing one output pixel takes at its peak, all dates and bands included."""
