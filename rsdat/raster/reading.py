@@ -9,6 +9,7 @@ Other resamplings are GDAL's warper.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,60 @@ def read(
     return _scaled(source, head, values, valid)
 
 
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Pixels as the file stores them, and what they mean: ``values * scale + offset``."""
+
+    values: Array
+    """(y, x), in the file's type."""
+    missing: Array | None
+    """(y, x) bool: outside the file, or its nodata value. None: nothing is."""
+    scale: float
+    offset: float
+    fill: float
+    """What may stand for "no data" among the stored numbers."""
+
+
+def read_stored(source: Source, geobox: GeoBox, *, resampling: str = "nearest") -> Stored:
+    """Pixels of a source on a grid as stored numbers: the same pixels that :func:`read` scales.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read.
+    """
+
+    def work() -> tuple[Header, Array, Array | None]:
+        head = describe(dataset(source), source)
+        return head, *_pixels(source, head, geobox, resampling)
+
+    head, values, valid = attempt(work, source, geobox)
+    scale, offset = calibration_of(source, head)
+    fill = fill_value(source, head, values.dtype.name)
+    return Stored(values, _missing(source, head, values, valid), scale, offset, fill)
+
+
+def calibration_of(source: Source, head: Header) -> tuple[float, float]:
+    """Scale and offset of a source: the item's, else the file's; 1 and 0 of classes."""
+    if source.categorical:
+        return 1.0, 0.0
+    scale, offset = source.scale, source.offset
+    if not source.calibrated:
+        scale, offset = head.scale, head.offset
+    return 1.0 if scale is None else scale, offset or 0.0
+
+
+def _missing(source: Source, head: Header, values: Array, valid: Array | None) -> Array | None:
+    nodata = nodata_of(source, head)
+    outside = None if valid is None else ~valid
+    if nodata is None or np.isnan(nodata):  # NaN among floats speaks for itself
+        return outside
+    missing: Array = values == nodata
+    if outside is not None:
+        missing |= outside
+    return missing if missing.any() else None
+
+
 def fill_value(source: Source, head: Header, dtype: str) -> float:
     """What stands for "no data" in stored numbers: nodata, or a choice where none is known."""
     nodata = nodata_of(source, head)
@@ -101,20 +156,15 @@ def _stored(source: Source, head: Header, values: Array, valid: Array | None, dt
 
 
 def _scaled(source: Source, head: Header, values: Array, valid: Array | None) -> Array:
-    nodata = nodata_of(source, head)
-    if nodata is not None and not np.isnan(nodata):
-        known = values != nodata
-        valid = known if valid is None else valid & known
+    missing = _missing(source, head, values, valid)
     result = values.astype("float32")
-    scale, offset = source.scale, source.offset
-    if not source.calibrated:
-        scale, offset = head.scale, head.offset
-    if scale is not None and scale != 1.0:
+    scale, offset = calibration_of(source, head)
+    if scale != 1.0:
         result *= np.float32(scale)
     if offset:
         result += np.float32(offset)
-    if valid is not None:
-        result[~valid] = np.nan
+    if missing is not None:
+        result[missing] = np.nan
     return result
 
 

@@ -1,0 +1,122 @@
+"""What a computation is given: items in order of time, checked, and the grids they lie on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pystac
+from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
+
+from rsdat.catalog import search
+from rsdat.errors import ConfigError, DataError
+from rsdat.raster.files import Header, header
+from rsdat.raster.grids import Bounds, declared_geobox
+from rsdat.raster.sources import Source
+
+Items = Iterable[pystac.Item] | pystac.Item | pystac.Catalog
+
+
+def ordered(items: Items) -> list[pystac.Item]:
+    """Items sorted by time.
+
+    Raises
+    ------
+    DataError
+        There are none, or what was given are no items.
+    """
+    listed = _listed(items)
+    if not listed:
+        raise DataError("there are no items to load", hint="search with a wider bbox or datetime")
+    for item in listed:
+        if not isinstance(item, pystac.Item):
+            raise _not_items(item)
+    return sorted(listed, key=lambda item: (item_time(item), item.id))
+
+
+def _listed(items: Any) -> list[Any]:
+    if isinstance(items, pystac.Item):
+        return [items]
+    if isinstance(items, pystac.Catalog):
+        if hasattr(items, "conforms_to"):  # an API: what it holds has no end
+            raise DataError(
+                f"{items.id} is a STAC API, and load takes items",
+                hint="search it first: rsdat.search(catalog, bbox=…, datetime=…, collections=…)",
+            )
+        return search(items)
+    if isinstance(items, str | os.PathLike | Mapping) or not isinstance(items, Iterable):
+        raise _not_items(items)
+    return list(items)
+
+
+def _not_items(given: Any) -> DataError:
+    return DataError(
+        f"load takes STAC items, and was given {type(given).__name__}",
+        hint="use what rsdat.search() returns",
+    )
+
+
+def item_time(item: pystac.Item) -> np.datetime64:
+    """When an item was taken (UTC): its datetime, else the start of its interval."""
+    moment = item.datetime or item.common_metadata.start_datetime
+    if moment is None:
+        raise DataError(f"item {item.id} has no datetime", hint="correct the item, or leave it out")
+    if moment.tzinfo is not None:
+        from datetime import UTC
+
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return np.datetime64(moment, "ns")
+
+
+def check_request(
+    bands: Sequence[str],
+    geobox: GeoBox | None,
+    bbox: Bounds | None,
+    resolution: float | None,
+    crs: Any,
+    resampling: str,
+) -> None:
+    """Refuse bands, grids and resamplings that cannot be meant."""
+    if not bands:
+        raise ConfigError("no bands were named", hint='name some, as ["red", "nir"]')
+    if len(set(bands)) < len(bands):
+        raise ConfigError(f"a band is named twice in {', '.join(bands)}", hint="name each once")
+    if geobox is not None and not (bbox is None and resolution is None and crs is None):
+        raise ConfigError(
+            "a geobox already says the extent, resolution and CRS",
+            hint="give either geobox, or bbox, resolution and crs",
+        )
+    if resampling not in Resampling.__members__:
+        raise ConfigError(
+            f"resampling {resampling!r} is not known",
+            hint=f"use one of {', '.join(Resampling.__members__)}",
+        )
+
+
+def grids_of(sources: list[Source], first: Header) -> list[GeoBox]:
+    """The grid of each source, opening as few files as the truth allows.
+
+    Where the first file is as its item declares, the others' declarations are believed; where it
+    is not (a thinned copy, say), every file is asked.
+    """
+    declared = [one.declared for one in sources]
+    if declared[0] is not None and _agree(declared_geobox(declared[0]), first.geobox):
+        rest = [None if one is None else declared_geobox(one) for one in declared[1:]]
+    else:
+        rest = [None] * (len(sources) - 1)
+    unknown = [one for one, grid in zip(sources[1:], rest, strict=True) if grid is None]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        found = iter(list(pool.map(lambda one: header(one).geobox, unknown)))
+    return [first.geobox, *(grid if grid is not None else next(found) for grid in rest)]
+
+
+def _agree(one: GeoBox, other: GeoBox) -> bool:
+    return bool(
+        one.shape == other.shape
+        and one.crs == other.crs
+        and one.transform.almost_equals(other.transform, 1e-6)
+    )
