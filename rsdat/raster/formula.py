@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,13 +131,7 @@ class Formula:
         DataError
             When a band is missing, or the shapes differ.
         """
-        missing = [name for name in self.bands if name not in planes]
-        if missing:
-            raise DataError(
-                f"formula {self.text!r} needs band {missing[0]!r}; there are "
-                f"{', '.join(planes) or '(none)'}",
-                hint="load that band, or name another one in the formula",
-            )
+        self.check_bands(planes)
         arrays = {name: np.asarray(planes[name], dtype="float32") for name in self.bands}
         shapes = {array.shape for array in arrays.values()}
         if len(shapes) > 1:
@@ -149,6 +143,15 @@ class Formula:
         shape = shapes.pop()
         flat = {name: np.atleast_1d(array) for name, array in arrays.items()}
         return compute(self._tree, flat).reshape(shape)
+
+    def check_bands(self, planes: Container[str]) -> None:
+        """Raise a DataError that names the first band that is not among the planes."""
+        missing = [name for name in self.bands if name not in planes]
+        if missing:
+            raise DataError(
+                f"formula {self.text!r} needs band {missing[0]!r}, which is not there",
+                hint=f"load all of its bands: {', '.join(self.bands)}",
+            )
 
 
 class _Reader:

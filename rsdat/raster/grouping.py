@@ -59,7 +59,8 @@ def groups(
         December to February and so on; a December belongs to the winter that ends in the next
         year. ``10d`` (any number): so many days each, from the day of the first date.
     longitude
-        Degrees east of each date's image, or one for all; for ``solar_day`` only. 190 is -170.
+        Degrees east of each date's image, or one for all; for ``solar_day`` only. 190 is -170;
+        images on both sides of the 180th meridian are counted from its western side (179, 181).
 
     Returns
     -------
@@ -126,5 +127,8 @@ def _solar(moments: NDArray[Any], longitude: Sequence[float] | float | None) -> 
             hint="give one longitude for each date, in degrees east",
         )
     east = (degrees + 180) % 360 - 180
+    if np.ptp(east) > 180 >= np.ptp(degrees % 360):
+        # Images on both sides of the 180th meridian: a pass there is one day, not two.
+        east = degrees % 360
     shifted: NDArray[Any] = moments + np.round(east / 15 * 3600).astype("timedelta64[s]")
     return shifted
