@@ -68,3 +68,7 @@ class DataError(RsdatError):
     """A catalog, an item, an asset or an output is wrong. Exit code 8."""
 
     exit_code = 8
+
+
+class CredentialError(DataError, PermissionError):
+    """A secret is missing, unreadable, has expired, or does not allow what was asked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rsdat.config.keys import ANY, generic, known_keys, nearest, nearest_key, sections
+from rsdat.config.keys import ANY, NAMED, generic, known_keys, nearest, nearest_key, sections
 from rsdat.config.origin import Layer, Problem
 from rsdat.config.values import Path, Values, begins
 
@@ -68,7 +68,7 @@ def with_empty_sections(values: Values) -> Values:
     empty: dict[Path, Any] = {
         path: {}
         for path, value in values.leaves.items()
-        if value is None and generic(path) in sections() and (len(path) == 1 or path[0] == "pools")
+        if value is None and generic(path) in sections() and (len(path) == 1 or path[0] in NAMED)
     }
     return Values({**values.leaves, **empty}, values.origins)
 

@@ -11,12 +11,15 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from rsdat.config.values import Path
 
 ANY = "*"
-"""Stands for the name of a pool."""
+"""Stands for a name that the file chooses: of a pool, or an address of ``credentials``."""
+
+NAMED = frozenset({"pools", "credentials"})
+"""The sections whose keys are such names."""
 
 
 @cache
 def known_keys() -> tuple[Path, ...]:
-    """Every key of a site, sections included, in the models' order; ``*`` for a pool's name."""
+    """Every key of a site, sections included, in the models' order; ``*`` for a chosen name."""
     from rsdat.config.models import Site
 
     return tuple(_walk(Site, ()))
@@ -35,9 +38,9 @@ def sections() -> frozenset[Path]:
 
 
 def generic(path: Path) -> Path:
-    """A path with its pool's name replaced by ``*``."""
-    if len(path) > 1 and path[0] == "pools":
-        return ("pools", ANY, *path[2:])
+    """A path with the name that the file chose replaced by ``*``."""
+    if len(path) > 1 and path[0] in NAMED:
+        return (path[0], ANY, *path[2:])
     return path
 
 
@@ -65,7 +68,7 @@ def nearest_key(path: Path, pools: Iterable[str] = ()) -> str | None:
         everywhere += [
             tuple(pool if part == ANY else part for part in key)
             for key in known_keys()
-            if ANY in key
+            if ANY in key and key[0] == "pools"
         ]
     same_word = [".".join(key) for key in everywhere if key[-1] == path[-1]]
     dotted = ".".join(path)

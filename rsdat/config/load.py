@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsdat.config.check import check, check_locks, with_empty_sections
 from rsdat.config.document import parse_document
-from rsdat.config.keys import known_keys, nearest, sections
+from rsdat.config.keys import NAMED, known_keys, nearest, sections
 from rsdat.config.locks import check_against_admin
 from rsdat.config.origin import (
     DEFAULT,
@@ -221,9 +221,8 @@ def _origins(site: Site, values: Values) -> dict[str, Origin]:
     for key in known_keys():
         if key in sections() and key != ("environment", "container"):
             continue
-        for path in (
-            [("pools", pool, *key[2:]) for pool in site.pools] if key[0] == "pools" else [key]
-        ):
+        names = getattr(site, key[0]) if key[0] in NAMED else ()
+        for path in [(key[0], name, *key[2:]) for name in names] if key[0] in NAMED else [key]:
             if path in values.leaves:
                 found[".".join(path)] = values.origins.get(path, DEFAULT)
             else:

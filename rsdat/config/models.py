@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from rsdat.config.addresses import parse_pattern
 from rsdat.config.possible import Impossible, contradictions
 from rsdat.config.units import format_memory, format_walltime, parse_memory, parse_walltime
 
@@ -91,6 +92,23 @@ def _pool_name(value: str) -> str:
         raise ValueError(
             f"expected a name of small letters, digits, - and _ (at most 32), got {value!r}"
         )
+    return value
+
+
+def _pattern(value: str) -> str:
+    parse_pattern(value)
+    return value
+
+
+def _argv(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("expected a command and its arguments, as [get-token, --quiet]")
+    return value
+
+
+def _address(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", value):
+        raise ValueError(f"expected an address as https://s3.example.org, got {value!r}")
     return value
 
 
@@ -205,6 +223,51 @@ class Jupyter(Model):
     )
 
 
+class Access(Model):
+    """How one server, or one bucket, is told who asks: references to secrets, never a secret."""
+
+    token_file: Line | None = Field(
+        None, description="file (0600) with a bearer token or a macaroon, read when it changes"
+    )
+    token_env: Word | None = Field(
+        None, description="variable with a token; it has to be set on workers as well"
+    )
+    token_command: Annotated[tuple[Line, ...], AfterValidator(_argv)] | None = Field(
+        None, description="command and arguments that print a token; run without a shell"
+    )
+    oidc_agent: Name | None = Field(None, description="account of oidc-agent (`oidc-token`)")
+    username: Line | None = Field(None, description="user name, with one of the passwords")
+    password_file: Line | None = Field(None, description="file (0600) with the password")
+    password_env: Word | None = Field(None, description="variable with the password")
+    netrc: bool | Line | None = Field(
+        None, description="true for ~/.netrc, or the path of such a file"
+    )
+    proxy_file: Line | None = Field(
+        None, description="X.509 proxy or certificate with its key, as /tmp/x509up_u1000"
+    )
+    ca_file: Line | None = Field(
+        None, description="file, or hashed directory, of the authorities to trust"
+    )
+    key_file: Line | None = Field(None, description="private ssh key, for sftp://")
+    profile: Line | None = Field(None, description="profile of ~/.aws/credentials, for s3://")
+    credentials_file: Line | None = Field(
+        None, description="such a file elsewhere, instead of ~/.aws/credentials"
+    )
+    access_key_env: Word | None = Field(None, description="variable with the S3 access key")
+    secret_key_env: Word | None = Field(None, description="variable with the S3 secret key")
+    session_token_env: Word | None = Field(
+        None, description="variable with the S3 session token, for temporary keys"
+    )
+    anonymous: bool | None = Field(None, description="ask an s3:// bucket without any key")
+    endpoint: Annotated[str, AfterValidator(_address)] | None = Field(
+        None, description="the S3 service, as https://s3.example.org; absent: AWS"
+    )
+    region: Word | None = Field(None, description="the S3 region")
+    addressing: Literal["path", "virtual"] | None = Field(
+        None, description="bucket in the path or in the host name; absent: path at an endpoint"
+    )
+
+
 class Site(Model):
     """A place where sessions run, as its admin describes it in one YAML file."""
 
@@ -223,6 +286,11 @@ class Site(Model):
     environment: Environment = Environment()
     limits: Limits = Limits()
     jupyter: Jupyter = Jupyter()
+    credentials: dict[Annotated[str, AfterValidator(_pattern)], Access] = Field(
+        default_factory=dict,
+        description="how servers are told who asks, by address: [scheme://]host[:port][/path], "
+        "the closest counts; references to secrets only",
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Site:

@@ -11,7 +11,7 @@ from rsdat.config.units import format_memory, short_walltime
 from rsdat.config.values import Path
 
 if TYPE_CHECKING:
-    from rsdat.config.models import Job, Limits, Pool, Site
+    from rsdat.config.models import Access, Job, Limits, Pool, Site
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ def contradictions(site: Site) -> Iterator[Contradiction]:
             f"{short_walltime(warning)} before the end is not within a walltime of "
             f"{short_walltime(walltime)}",
         )
+    for pattern, access in site.credentials.items():
+        yield from access_contradictions(("credentials", pattern), access)
     if site.queue == "local" and site.connection.host:
         yield Contradiction(
             (("queue",), ("connection", "host")),
@@ -119,6 +121,40 @@ def _of_pool(place: Path, pool: Pool, limits: Limits) -> Iterator[Contradiction]
             ((*place, "worker_memory"), processes, (*place, "memory")),
             f"{_count(pool.processes, 'worker')} of {format_memory(pool.worker_memory)} need more "
             f"than the pool's memory of {format_memory(pool.memory)}",
+        )
+
+
+#: Ways to say who asks; one address takes one of them.
+_WHO = (
+    *("token_file", "token_env", "token_command", "oidc_agent", "password_file", "password_env"),
+    *("netrc", "key_file", "profile", "access_key_env", "anonymous"),
+)
+
+
+def access_contradictions(place: Path, access: Access) -> Iterator[Contradiction]:
+    """What excludes one another in one entry of ``credentials``."""
+    given = [name for name in _WHO if getattr(access, name)]
+    if len(given) > 1:
+        yield Contradiction(
+            ((*place, given[1]), (*place, given[0])),
+            f"one address takes one of {' and '.join(given)} (null takes away what a lower layer "
+            "says)",
+        )
+    password = access.password_file or access.password_env
+    if password and not access.username:
+        yield Contradiction(
+            ((*place, "password_file" if access.password_file else "password_env"),),
+            "a password needs the key 'username'",
+        )
+    if access.username and not (password or access.key_file):
+        yield Contradiction(
+            ((*place, "username"),),
+            "a user name needs the key 'password_file' or 'password_env' (or 'key_file' for sftp)",
+        )
+    if bool(access.access_key_env) != bool(access.secret_key_env):
+        yield Contradiction(
+            ((*place, "access_key_env" if access.access_key_env else "secret_key_env"),),
+            "access_key_env and secret_key_env belong together",
         )
 
 

@@ -34,8 +34,10 @@ def _lines(
     for key, value in section.items():
         path = (*place, key)
         came = origins.get(".".join(path), DEFAULT)
+        if isinstance(value, dict) and not value:
+            continue
         if isinstance(value, dict):
-            yield f"{indent}{key}:", None
+            yield f"{indent}{scalar(key)}:", None
             yield from _lines(value, origins, path)
         elif value is not None or came != DEFAULT:
             written = [scalar(item) for item in value] if isinstance(value, list) else None

@@ -98,7 +98,8 @@ def _unfit(path: Path, origin: Origin, pools: tuple[str, ...]) -> Problem | None
         other = nearest(path[1], pools)
         suggestion = ".".join(("pools", other, *path[2:])) if other else None
         return Problem(origin, key, f"the site has no pool {path[1]!r}", suggestion)
-    if generic(path) not in known_keys() or generic(path) in sections() or path == ("name",):
+    settable = generic(path) in known_keys() and generic(path) not in sections()
+    if not settable or path == ("name",) or path[0] == "credentials":
         return Problem(origin, key, "not a key that can be set here", nearest_key(path, pools))
     return None
 
@@ -106,7 +107,8 @@ def _unfit(path: Path, origin: Origin, pools: tuple[str, ...]) -> Problem | None
 def _variable_names(pools: tuple[str, ...]) -> dict[str, Path]:
     names = {}
     for key in known_keys():
-        if key in sections() or key == ("name",):
+        # An address is no part of a variable's name.
+        if key in sections() or key == ("name",) or key[0] == "credentials":
             continue
         for path in _for_pools(key, pools):
             names[PREFIX + "__".join(part.upper().replace("-", "_") for part in path)] = path

@@ -1,0 +1,86 @@
+"""Keywords for fsspec's filesystems (http, s3, sftp) that hold references instead of secrets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from rsdat.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rsdat.storage.credentials.credential import Credential
+
+
+def options(credential: Credential, url: str) -> dict[str, Any]:
+    """The keywords for the filesystem of a URL's scheme.
+
+    Raises
+    ------
+    ConfigError
+        This scheme has no use for such a credential.
+    """
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https"):
+        return {"get_client": Client(credential, _origin(url))}
+    if parts.scheme in ("s3", "s3a"):
+        return credential.s3_options()
+    if parts.scheme in ("sftp", "ssh"):
+        return _sftp(credential)
+    return {"credential": credential}
+
+
+@dataclass(frozen=True)
+class Client:
+    """Makes the aiohttp session of a filesystem; each request resolves the credential anew."""
+
+    credential: Credential
+    origin: str
+    """``scheme://host:port``; redirects that lead elsewhere go without the secret."""
+
+    async def __call__(self, **settings: Any) -> Any:
+        """A session, as fsspec's ``get_client``."""
+        import aiohttp
+
+        settings.setdefault("connector", self._connector())
+        settings.setdefault("trust_env", True)
+        return aiohttp.ClientSession(middlewares=(self._authorize,), **settings)
+
+    def _connector(self) -> Any:
+        import aiohttp
+
+        context = self.credential.ssl_context()
+        return aiohttp.TCPConnector(ssl=True if context is None else context)
+
+    async def _authorize(self, request: Any, handler: Any) -> Any:
+        import asyncio
+
+        url = str(request.url)
+        if _origin(url) == self.origin:
+            # In a thread: a command, or a file on a slow disk, must not hold the event loop.
+            headers = await asyncio.to_thread(self.credential.headers, url)
+            request.headers.update(headers)
+        return await handler(request)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
+
+
+def _sftp(credential: Credential) -> dict[str, Any]:
+    from rsdat.storage.credentials import secrets
+
+    if credential.bears or credential.password_file or credential.password_env or credential.netrc:
+        raise ConfigError(
+            "sftp:// takes a key: a password would have to be handed over in clear",
+            hint="name a private key with key_file, or use ssh's agent",
+        )
+    found: dict[str, Any] = {}
+    if credential.username:
+        found["username"] = credential.username
+    if credential.key_file:
+        secrets.version(credential.key_file)
+        found["key_filename"] = secrets.place(credential.key_file)
+    return found
