@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 # Name -> the module that defines it. Resolved on first use: importing rsdat stays cheap, so that
 # `rsdat --help` never pays for Dask or rasterio.
 _EXPORTS = {
+    "chain": "rsdat.raster",
     "client": "rsdat.cluster",
     "composite": "rsdat.raster",
     "get_cluster": "rsdat.cluster",
@@ -20,6 +21,7 @@ _EXPORTS = {
 }
 
 __all__ = [
+    "chain",
     "client",
     "composite",
     "get_cluster",
@@ -34,7 +36,7 @@ __all__ = [
 if TYPE_CHECKING:
     from rsdat.catalog import open_catalog, search
     from rsdat.cluster import client, get_cluster
-    from rsdat.raster import composite, load, mask_clouds, ndvi, write_cog
+    from rsdat.raster import chain, composite, load, mask_clouds, ndvi, write_cog
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,6 @@
 """Reading, masks, indices, composites and writers on grids."""
 
+from rsdat.raster.chains import Chain, chain
 from rsdat.raster.cog import write_cog
 from rsdat.raster.indices import ndvi
 from rsdat.raster.loading import load
@@ -7,4 +8,4 @@ from rsdat.raster.masks import mask_clouds
 from rsdat.raster.preview import preview
 from rsdat.raster.reducers import composite
 
-__all__ = ["composite", "load", "mask_clouds", "ndvi", "preview", "write_cog"]
+__all__ = ["Chain", "chain", "composite", "load", "mask_clouds", "ndvi", "preview", "write_cog"]

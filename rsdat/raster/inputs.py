@@ -97,20 +97,30 @@ def check_request(
         )
 
 
-def grids_of(sources: list[Source], first: Header) -> list[GeoBox]:
+def grids_of(sources: Sequence[Source], first: Header, *, skip: bool = False) -> list[GeoBox]:
     """The grid of each source, opening as few files as the truth allows.
 
     Where the first file is as its item declares, the others' declarations are believed; where it
-    is not (a thinned copy, say), every file is asked.
+    is not (a thinned copy, say), every file is asked. With ``skip``, one that does not open is
+    taken to lie where the first does: its pixels are left out when they are read.
     """
     declared = [one.declared for one in sources]
     if declared[0] is not None and _agree(declared_geobox(declared[0]), first.geobox):
         rest = [None if one is None else declared_geobox(one) for one in declared[1:]]
     else:
         rest = [None] * (len(sources) - 1)
+
+    def asked(one: Source) -> GeoBox:
+        try:
+            return header(one).geobox
+        except DataError:
+            if not skip:
+                raise
+            return first.geobox
+
     unknown = [one for one, grid in zip(sources[1:], rest, strict=True) if grid is None]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        found = iter(list(pool.map(lambda one: header(one).geobox, unknown)))
+        found = iter(list(pool.map(asked, unknown)))
     return [first.geobox, *(grid if grid is not None else next(found) for grid in rest)]
 
 

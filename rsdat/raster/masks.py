@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pystac
 import xarray as xr
 from numpy.typing import NDArray
 
 from rsdat.errors import ConfigError, DataError
+from rsdat.raster.sources import source
 
 Array = NDArray[Any]
 
@@ -18,6 +20,9 @@ Array = NDArray[Any]
 #: ground. Codes above 11 do not exist; they are masked always.
 SCL_MASKED = (0, 1, 3, 8, 9, 10)
 _SCL_LAST = 11
+
+#: Bands that say which pixels are cloud, the likeliest first.
+QUALITY_BANDS = ("scl", "qa_pixel")
 
 #: Bits of Landsat Collection 2 QA_PIXEL that are masked: fill, dilated cloud, cirrus, cloud, cloud
 #: shadow. Snow (5) is kept.
@@ -97,7 +102,7 @@ def mask_clouds(
             f"the dataset has no variable {band!r}; it has {', '.join(map(str, ds.data_vars))}",
             hint=f'load it as well: load(items, [..., "{band}"])',
         )
-    decide, options = _decision(band, classes, bits)
+    decide, options = decision(band, classes, bits)
     masked = {
         name: xr.apply_ufunc(
             _masked,
@@ -114,7 +119,8 @@ def mask_clouds(
     return ds.drop_vars(band).assign(masked)
 
 
-def _decision(band: str, classes: Sequence[int] | None, bits: Sequence[int] | None) -> Any:
+def decision(band: str, classes: Sequence[int] | None, bits: Sequence[int] | None) -> Any:
+    """The function that says which numbers of a band are masked, and its second argument."""
     if classes is not None and bits is not None:
         raise ConfigError("classes and bits exclude each other", hint="give one of them")
     if bits is not None:
@@ -138,3 +144,29 @@ def fill_of(variable: xr.DataArray) -> float:
     if variable.dtype.kind == "f":
         return float("nan")
     return float(variable.attrs.get("nodata", 0))
+
+
+def quality_band(items: Sequence[pystac.Item]) -> str:
+    """The band of clouds that all items have.
+
+    Raises
+    ------
+    DataError
+        When they have none, or not the same.
+    """
+    for name in QUALITY_BANDS:
+        if all(_has(item, name) for item in items):
+            return name
+    lacking = next(item for item in items if not any(_has(item, name) for name in QUALITY_BANDS))
+    raise DataError(
+        f"item {lacking.id} has no band of clouds ({' or '.join(QUALITY_BANDS)})",
+        hint="leave that item out, or compute without a mask (--no-mask)",
+    )
+
+
+def _has(item: pystac.Item, name: str) -> bool:
+    try:
+        source(item, name)
+    except DataError:
+        return False
+    return True

@@ -12,19 +12,15 @@ import pystac
 import xarray as xr
 
 from rsdat.catalog import describe_result
-from rsdat.errors import ConfigError, DataError
+from rsdat.errors import ConfigError
 from rsdat.raster.cog import Progress, write_cog
 from rsdat.raster.grids import Bounds
 from rsdat.raster.indices import ndvi
 from rsdat.raster.loading import load
-from rsdat.raster.masks import mask_clouds
+from rsdat.raster.masks import mask_clouds, quality_band
 from rsdat.raster.outputs import output, outputs
 from rsdat.raster.preview import preview
 from rsdat.raster.reducers import check_method, composite
-from rsdat.raster.sources import source
-
-#: Bands that say which pixels are cloud, the likeliest first.
-QUALITY_BANDS = ("scl", "qa_pixel")
 
 INDICES = ("ndvi",)
 
@@ -59,32 +55,6 @@ class Result:
     preview: Path
     item: Path
     inputs: tuple[str, ...]
-
-
-def quality_band(items: Sequence[pystac.Item]) -> str:
-    """The band of clouds that all items have.
-
-    Raises
-    ------
-    DataError
-        When they have none, or not the same.
-    """
-    for name in QUALITY_BANDS:
-        if all(_has(item, name) for item in items):
-            return name
-    lacking = next(item for item in items if not any(_has(item, name) for name in QUALITY_BANDS))
-    raise DataError(
-        f"item {lacking.id} has no band of clouds ({' or '.join(QUALITY_BANDS)})",
-        hint="leave that item out, or compute without a mask (--no-mask)",
-    )
-
-
-def _has(item: pystac.Item, name: str) -> bool:
-    try:
-        source(item, name)
-    except DataError:
-        return False
-    return True
 
 
 def run_ndvi(

@@ -1,0 +1,316 @@
+"""``chain``: items to pixels as one small value; every step returns a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pystac
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from rsdat.errors import ConfigError
+from rsdat.raster.chains.composites import Composite, Mosaic, refuse_without_dates
+from rsdat.raster.chains.geometry import geometry_of, longitudes
+from rsdat.raster.chains.pixels import Mask
+from rsdat.raster.chains.plan import Plan
+from rsdat.raster.chains.planning import make_plan
+from rsdat.raster.chains.stack import times_of, usable
+from rsdat.raster.chains.steps import Apply, Axis, Clip, Index, Step
+from rsdat.raster.grids import Bounds
+from rsdat.raster.grouping import groups
+from rsdat.raster.image import Skipped
+from rsdat.raster.indices import find_index
+from rsdat.raster.inputs import Items, check_request, ordered
+from rsdat.raster.kernels import check_method
+from rsdat.raster.masks import decision
+from rsdat.raster.sources import Source
+
+Array = NDArray[Any]
+
+
+def chain(
+    items: Items,
+    bands: str | Sequence[str],
+    *,
+    geobox: GeoBox | None = None,
+    bbox: Bounds | None = None,
+    resolution: float | None = None,
+    crs: Any = None,
+    resampling: str = "nearest",
+    on_error: str = "fail",
+) -> Chain:
+    """A chain of steps over items: built at once, computed block by block when it is used.
+
+    Parameters
+    ----------
+    items
+        STAC items, as :func:`rsdat.search` gives them, a single item, or all items of a static
+        catalog; sorted by time.
+    bands
+        Asset keys, band names or common names: ``["red", "nir"]``. What a mask needs is not named
+        here.
+    geobox, bbox, resolution, crs
+        The grid, as in :func:`rsdat.load`.
+    resampling
+        ``nearest``, or another of rasterio's names.
+    on_error
+        ``fail``: what cannot be read ends the computation. ``skip``: it is left out, and named in
+        the result's description.
+
+    Returns
+    -------
+    Chain
+        With all bands of all dates, as :func:`rsdat.load` has them.
+
+    Raises
+    ------
+    DataError
+        There are no items, or an item lacks a band.
+
+    Examples
+    --------
+    >>> rsdat.chain(items, ["red", "nir"]).mask_clouds().index("ndvi").composite("median")
+    """
+    names = (bands,) if isinstance(bands, str) else tuple(bands)
+    check_request(names, geobox, bbox, resolution, crs, resampling)
+    if on_error not in ("fail", "skip"):
+        raise ConfigError(f"on_error {on_error!r} is not known", hint="use fail or skip")
+    kept, sources, skipped = usable(ordered(items), names, skip=on_error == "skip")
+    request = Request(geobox, bbox, resolution, crs, resampling, on_error == "skip")
+    return Chain(tuple(kept), names, tuple(sources), request, skipped=tuple(skipped))
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """The grid that was asked for, and how sources are read onto it."""
+
+    geobox: GeoBox | None = None
+    bbox: Bounds | None = None
+    resolution: float | None = None
+    crs: Any = None
+    resampling: str = "nearest"
+    skip: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Items, bands and steps. Use :func:`chain` to begin one; each method returns a new one."""
+
+    items: tuple[pystac.Item, ...]
+    source_bands: tuple[str, ...]
+    sources: tuple[tuple[Source, ...], ...]
+    request: Request
+    masks: tuple[Mask, ...] = ()
+    steps: tuple[Step, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    """Items that were left out because they lack a band."""
+
+    # --- steps
+
+    def mask_clouds(
+        self,
+        band: str | None = None,
+        classes: Sequence[int] | None = None,
+        *,
+        bits: Sequence[int] | None = None,
+        function: Callable[[Array], Any] | None = None,
+    ) -> Chain:
+        """Leave out what a quality band calls cloud, shadow or invalid.
+
+        Parameters
+        ----------
+        band
+            The quality band; without it ``scl`` or ``qa_pixel``, whichever the items have.
+        classes, bits
+            As in :func:`rsdat.mask_clouds`.
+        function
+            Instead of these: takes the band's stored numbers (y, x), gives True where a pixel is
+            not to be used.
+        """
+        if self.steps:
+            raise ConfigError(
+                "a mask comes before the other steps", hint="call mask_clouds() right after chain()"
+            )
+        name = band or self._quality_band()
+        if function is not None:
+            if classes is not None or bits is not None:
+                raise ConfigError(
+                    "function, classes and bits exclude each other", hint="give one of them"
+                )
+            mask = Mask(name, function)
+        else:
+            mask = Mask(name, *decision(name, classes, bits))
+        kept, found, skipped = usable(self.items, (name,), skip=self.request.skip)
+        rows = {item.id: row for item, row in zip(self.items, self.sources, strict=True)}
+        return replace(
+            self,
+            items=tuple(kept),
+            sources=tuple((*rows[item.id], *row) for item, row in zip(kept, found, strict=True)),
+            masks=(*self.masks, mask),
+            skipped=(*self.skipped, *skipped),
+        )
+
+    def index(self, formula: str, *, name: str | None = None, keep: bool = False) -> Chain:
+        """An index of each date, known by name (``ndvi``, ``evi`` …) or written as a formula.
+
+        ``keep`` keeps the bands beside it; ``name`` is the new band's.
+        """
+        found = find_index(formula)
+        return self._with(Index(found, name or found.name, keep))
+
+    def apply(
+        self,
+        function: Callable[..., Any],
+        *,
+        halo: int = 0,
+        bands_out: Sequence[str] | str = (),
+        **parameters: Any,
+    ) -> Chain:
+        """A function of yours on each date (after a composite: on each result).
+
+        Parameters
+        ----------
+        function
+            Takes float32 (band, y, x), NaN where there is no data, and ``parameters``; gives
+            (bands_out, y, x), or (y, x) for one band. It runs on the workers.
+        halo
+            Pixels around the block that it sees as well, and whose results are cut off: a filter
+            of 5 × 5 pixels needs 2.
+        bands_out
+            Names of the bands that it gives; without them, those that it is given.
+        """
+        if halo < 0:
+            raise ConfigError(f"halo {halo} is negative", hint="give a number of pixels")
+        bands = (bands_out,) if isinstance(bands_out, str) else tuple(bands_out)
+        return self._with(Apply(function, bands, halo, parameters))
+
+    def mosaic(self, by: str = "solar_day") -> Chain:
+        """Items of one day as one image: of overlapping ones the first valid pixel."""
+        refuse_without_dates(self.axis, "mosaic")
+        members, times = self._grouped(by)
+        assert times is not None
+        return self._with(Mosaic(members, times, by))
+
+    def composite(self, method: str = "median", *, by: str | None = None) -> Chain:
+        """Many dates to one image, or to one for each period.
+
+        Parameters
+        ----------
+        method
+            ``median``, ``mean``, ``min``, ``max``, ``count`` of valid dates, ``first`` valid,
+            ``most_recent``, ``p10`` (any percentile), ``medoid``, or ``max_ndvi``: the bands at the
+            date of the largest NDVI, with that NDVI and the date (days since 1970) as bands.
+        by
+            ``day``, ``solar_day``, ``10d`` (any number), ``month``, ``season``, ``year``.
+        """
+        check_method(method)
+        refuse_without_dates(self.axis, "composite")
+        members, times = self._grouped(by)
+        return self._with(Composite(method, members, times, by))
+
+    def clip(self, geometry: Any) -> Chain:
+        """Keep what lies in a geometry: GeoJSON in degrees, or a geometry of odc-geo or shapely."""
+        return self._with(Clip(geometry_of(geometry)))
+
+    # --- what it is
+
+    @cached_property
+    def axis(self) -> Axis:
+        """Bands and times of the result."""
+        axis = Axis(self.source_bands, times_of(self.items))
+        for step in self.steps:
+            axis = step.after(axis)
+        return axis
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Bands of the result."""
+        return self.axis.bands
+
+    @property
+    def times(self) -> NDArray[np.datetime64] | None:
+        """Times of the result (UTC); None when it is one image."""
+        return self.axis.times
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The chain made ready for workers; opens the first item's files to know their grids.
+
+        Raises
+        ------
+        DataError
+            They cannot be read, or the bbox does not meet the items.
+        """
+        return make_plan(self)
+
+    @property
+    def geobox(self) -> GeoBox:
+        """The grid of the result."""
+        return self.plan.geobox
+
+    def words(self) -> dict[str, Any]:
+        """The chain as plain JSON values."""
+        asked = self.request
+        grid = {
+            "bbox": asked.bbox,
+            "resolution": asked.resolution,
+            "crs": None if asked.crs is None else str(asked.crs),
+            "resampling": asked.resampling,
+        }
+        return {
+            "bands": list(self.source_bands),
+            "masks": [mask.band for mask in self.masks],
+            "steps": [step.words() for step in self.steps],
+            **{name: value for name, value in grid.items() if value is not None},
+        }
+
+    def __repr__(self) -> str:
+        steps = [f"mask_clouds({mask.band!r})" for mask in self.masks]
+        steps += [
+            f"{name}({value!r})" for step in self.steps for name, value in [_first(step.words())]
+        ]
+        return ".".join([f"chain({len(self.items)} items, {list(self.source_bands)})", *steps])
+
+    # --- ends
+
+    def evaluate(self, geobox: GeoBox | None = None) -> Array:
+        """Compute it here, in one piece: (band, y, x), or (time, band, y, x) without a composite.
+
+        Physical float32, NaN where there is no data; classes as the files' integers. Pixels are
+        those that the whole result has there.
+        """
+        return self.plan.evaluate(geobox or self.geobox).values
+
+    # --- inside
+
+    def _with(self, step: Step) -> Chain:
+        step.after(self.axis)
+        return replace(self, steps=(*self.steps, step))
+
+    def _quality_band(self) -> str:
+        from rsdat.raster.masks import quality_band
+
+        return quality_band(self.items)
+
+    def _grouped(self, by: str | None) -> Any:
+        times = self.axis.times
+        assert times is not None
+        places = None
+        if by == "solar_day":
+            if len(times) != len(self.items):
+                raise ConfigError(
+                    "solar days are of items, and these dates are of groups already",
+                    hint="use by='day'",
+                )
+            places = longitudes(self.items)
+        found = groups(times, by, places)
+        members = tuple(one.indices for one in found)
+        return members, None if by is None else np.array([one.label for one in found])
+
+
+def _first(words: Mapping[str, Any]) -> tuple[str, Any]:
+    return next(iter(words.items()))

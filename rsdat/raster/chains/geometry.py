@@ -1,0 +1,72 @@
+"""Geometries as users give them, and where items lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pystac
+from odc.geo.geom import Geometry
+
+from rsdat.errors import ConfigError, DataError
+
+
+def geometry_of(given: Any) -> Geometry:
+    """A geometry from odc-geo's own, GeoJSON (degrees; Feature and collection too), or shapely.
+
+    Raises
+    ------
+    ConfigError
+        When it is none of these, or empty.
+    """
+    result = given if isinstance(given, Geometry) else _from_mapping(given)
+    if result.is_empty:
+        raise ConfigError("the geometry is empty", hint="give a polygon in degrees")
+    return result
+
+
+def _from_mapping(given: Any) -> Geometry:
+    from shapely.geometry import shape
+    from shapely.ops import unary_union
+
+    try:
+        mapping: Mapping[str, Any] = (
+            given if isinstance(given, Mapping) else given.__geo_interface__
+        )
+        if mapping["type"] == "FeatureCollection":
+            merged = unary_union([shape(one["geometry"]) for one in mapping["features"]])
+        else:
+            merged = shape(mapping["geometry"] if mapping["type"] == "Feature" else mapping)
+        return Geometry(merged, "EPSG:4326")
+    except Exception as error:
+        raise ConfigError(
+            f"{type(given).__name__} is no geometry: {error}",
+            hint="give GeoJSON in degrees, or odc.geo.geom.Geometry with its own CRS",
+        ) from None
+
+
+def longitudes(items: Sequence[pystac.Item]) -> list[float]:
+    """Degrees east of each item's middle.
+
+    Raises
+    ------
+    DataError
+        An item has neither geometry nor bbox.
+    """
+    return [_longitude(item) for item in items]
+
+
+def _longitude(item: pystac.Item) -> float:
+    if item.bbox is not None:
+        west, east = item.bbox[0], item.bbox[len(item.bbox) // 2]
+        if east < west or east - west > 180:  # across the antimeridian, however it is written
+            west, east = max(west, east), min(west, east) + 360
+        return (west + east) / 2
+    if item.geometry is not None:
+        from shapely.geometry import shape
+
+        return float(shape(item.geometry).centroid.x)
+    raise DataError(
+        f"item {item.id} has no bbox and no geometry, so its solar day is not known",
+        hint="use by='day'",
+    )

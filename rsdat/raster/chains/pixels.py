@@ -1,0 +1,173 @@
+"""Reading the layers of a block: the mask first, then the bands, ahead of time where it is far."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from rsdat.errors import DataError
+from rsdat.raster.chains.layers import Layer
+from rsdat.raster.chains.stack import Stack
+from rsdat.raster.image import Skipped
+from rsdat.raster.reading import Stored, read_stored
+from rsdat.raster.sources import Source
+from rsdat.storage import is_remote
+
+Array = NDArray[Any]
+
+#: Items read ahead of their use where a request takes longer than the decoding, and the threads
+#: that wait for them. Each holds one item's block.
+AHEAD = 8
+_WAITING = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Which stored numbers of a quality band mean "do not use"."""
+
+    band: str
+    decide: Callable[..., Any]
+    options: Any = None
+
+    def invalid(self, quality: Stored) -> Array:
+        """(y, x) True where the pixel is masked, or nothing is known of its quality."""
+        values = quality.values
+        given = (values,) if self.options is None else (values, self.options)
+        result = self.decide(*given)
+        invalid = np.asarray(result, dtype=bool)
+        if invalid.shape != values.shape:
+            raise DataError(
+                f"the mask's function gave an array of shape {invalid.shape} for {values.shape}",
+                hint="it takes the quality band (y, x) and gives True where a pixel is unusable",
+            )
+        return invalid if quality.missing is None else invalid | quality.missing
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """Reads blocks of a stack's items."""
+
+    stack: Stack
+    masks: tuple[Mask, ...]
+    resampling: str
+    skip: bool
+
+    def layers(
+        self, geobox: GeoBox, positions: Sequence[int], report: Callable[[Skipped], None]
+    ) -> Iterator[Layer]:
+        """The layers of a block, in the order of ``positions``; nothing of an item all masked."""
+        near = set(self.stack.meeting(geobox))
+        wanted = [position for position in positions if position in near]
+        # A closed generator, when a composite is complete, reads no further.
+        far = any(is_remote(self.stack.sources[one][0].href) for one in wanted[:1])
+        run = self._ahead if far else self._in_turn
+        for position, stored in run(geobox, wanted, report):
+            yield self._layer(position, *stored)
+
+    def _in_turn(self, geobox: GeoBox, wanted: list[int], report: Any) -> Iterator[Any]:
+        for position in wanted:
+            try:
+                invalid = self._invalid(position, geobox)
+                if invalid is None or not invalid.all():
+                    yield position, (self._bands(position, geobox), invalid)
+            except DataError as error:
+                report(self._skipped(position, error))
+
+    def _ahead(self, geobox: GeoBox, wanted: list[int], report: Any) -> Iterator[Any]:
+        """The same, several items at once: masks first, then the bands of what is not masked."""
+        pool = _pool()
+        waiting = iter(wanted)
+        masks: deque[tuple[int, Future[Any]]] = deque()
+        bands: deque[tuple[int, Any, list[Future[Any]]]] = deque()
+        try:
+            while True:
+                while len(masks) < AHEAD and (position := next(waiting, None)) is not None:
+                    masks.append((position, pool.submit(self._invalid, position, geobox)))
+                while masks and (len(bands) < AHEAD and (masks[0][1].done() or not bands)):
+                    position, future = masks.popleft()
+                    try:
+                        invalid = future.result()
+                    except DataError as error:
+                        report(self._skipped(position, error))
+                        continue
+                    if invalid is None or not invalid.all():
+                        asked = [
+                            pool.submit(read_stored, one, geobox, resampling=self.resampling)
+                            for one in self._sources(position)
+                        ]
+                        bands.append((position, invalid, asked))
+                if bands:
+                    position, invalid, asked = bands.popleft()
+                    try:
+                        stored = [future.result() for future in asked]
+                    except DataError as error:
+                        report(self._skipped(position, error))
+                        continue
+                    yield position, (stored, invalid)
+                elif not masks:
+                    return
+        finally:
+            for future in [f for _, f in masks] + [f for *_, fs in bands for f in fs]:
+                future.cancel()
+
+    def _sources(self, position: int) -> Sequence[Source]:
+        row = self.stack.sources[position]
+        return row[: len(row) - len(self.masks)]
+
+    def _invalid(self, position: int, geobox: GeoBox) -> Array | None:
+        row = self.stack.sources[position]
+        result: Array | None = None
+        for mask, one in zip(self.masks, row[len(row) - len(self.masks) :], strict=True):
+            invalid = mask.invalid(read_stored(one, geobox))
+            result = invalid if result is None else result | invalid
+        return result
+
+    def _bands(self, position: int, geobox: GeoBox) -> list[Stored]:
+        return [
+            read_stored(one, geobox, resampling=self.resampling) for one in self._sources(position)
+        ]
+
+    def _layer(self, position: int, stored: list[Stored], invalid: Array | None) -> Layer:
+        types = {one.values.dtype for one in stored}
+        dtype = types.pop() if len(types) == 1 else np.dtype("float32")
+        if len(stored) == 1:
+            values = stored[0].values[None]
+        else:
+            values = np.empty((len(stored), *stored[0].values.shape), dtype)
+            for plane, one in zip(values, stored, strict=True):
+                plane[...] = one.values
+        known = [one.missing for one in stored]
+        missing: Array | None = None
+        if invalid is not None or any(one is not None for one in known):
+            missing = np.zeros(values.shape, bool) if invalid is None else _repeat(invalid, known)
+            for plane, hidden in zip(missing, known, strict=True):
+                if hidden is not None:
+                    plane |= hidden
+        numbers = tuple((one.scale, one.offset) for one in stored)
+        bands = self.stack.bands[: len(stored)]
+        return Layer(position, bands, values, missing, numbers)
+
+    def _skipped(self, position: int, error: DataError) -> Skipped:
+        if not self.skip:
+            raise error
+        row = self.stack.sources[position]
+        return Skipped(row[0].item, ",".join(one.asset for one in row), error.message)
+
+
+def _repeat(invalid: Array, known: list[Array | None]) -> Array:
+    result = np.empty((len(known), *invalid.shape), bool)
+    result[...] = invalid
+    return result
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=_WAITING, thread_name_prefix="rsdat-read")

@@ -1,0 +1,69 @@
+"""From a chain to its plan: the grid, where each item lies on it, and how numbers are stored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from rsdat.raster.chains.composites import Composite
+from rsdat.raster.chains.pixels import Reader
+from rsdat.raster.chains.plan import Plan
+from rsdat.raster.chains.stack import Stack, bounds_in, first_headers, grids, output, times_of
+from rsdat.raster.chains.steps import Apply, Index
+from rsdat.raster.encoding import Encoding
+from rsdat.raster.files import Header
+from rsdat.raster.reading import fill_value
+
+if TYPE_CHECKING:
+    from rsdat.raster.chains.builder import Chain
+
+
+def make_plan(chain: Chain) -> Plan:
+    """The plan of a chain; opens the files of its first item.
+
+    Raises
+    ------
+    DataError
+        They cannot be read, or the bbox does not meet the items.
+    """
+    asked = chain.request
+    heads, broken = first_headers(chain.sources, skip=asked.skip)
+    by_band = grids(chain.sources, heads, len(broken), skip=asked.skip)
+    measured = by_band[: len(chain.source_bands)]
+    geobox = asked.geobox or output(measured, asked.bbox, asked.resolution, asked.crs)
+    bands = (*chain.source_bands, *(mask.band for mask in chain.masks))
+    distinct, places = _distinct(by_band)
+    stack = Stack(bands, chain.sources, times_of(chain.items), bounds_in(measured, geobox))
+    reader = Reader(stack, chain.masks, asked.resampling, asked.skip)
+    encoding = _natural(chain, heads)
+    plan = Plan(geobox, reader, chain.steps, encoding, distinct, places)
+    return replace(plan, encoding=_for_bands(encoding, len(plan.axis.bands)))
+
+
+def _distinct(by_band: list[list[GeoBox]]) -> tuple[tuple[GeoBox, ...], np.ndarray]:
+    seen: dict[GeoBox, int] = {}
+    places = [[seen.setdefault(grid, len(seen)) for grid in column] for column in by_band]
+    return tuple(seen), np.array(places, dtype="int32")
+
+
+def _natural(chain: Chain, heads: tuple[Header, ...]) -> Encoding:
+    """Classes stay integers while nothing computes with them; all else is float32."""
+    first = chain.sources[0][: len(chain.source_bands)]
+    types = {head.dtype for head in heads[: len(first)]}
+    kept = all(
+        step.method in ("first", "most_recent") if isinstance(step, Composite) else True
+        for step in chain.steps
+        if not isinstance(step, Apply | Index)
+    )
+    computed = any(isinstance(step, Apply | Index) for step in chain.steps)
+    if len(types) == 1 and kept and not computed and all(one.categorical for one in first):
+        dtype = types.pop()
+        return Encoding(dtype, (1.0,), fill_value(first[0], heads[0], dtype))
+    return Encoding("float32", (1.0,), float("nan"))
+
+
+def _for_bands(encoding: Encoding, count: int) -> Encoding:
+    return replace(encoding, units=(1.0,) * count)

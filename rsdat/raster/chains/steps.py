@@ -1,0 +1,196 @@
+"""The steps of a chain that look at one date at a time: index, function, clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry
+
+from rsdat.errors import ConfigError, DataError
+from rsdat.raster.chains.layers import Layer, floats
+from rsdat.raster.indices import Index as Formula
+
+Array = NDArray[Any]
+
+#: Gives the layers of a block as the steps before have made them: those at these positions of their
+#: time axis, in this order; a position without pixels in the block is left out.
+Upstream = Callable[[GeoBox, Sequence[int]], Iterator[Layer]]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What a chain has after some of its steps: bands, and times (None: they are reduced)."""
+
+    bands: tuple[str, ...]
+    times: NDArray[np.datetime64] | None
+
+
+class Step(Protocol):
+    """One step of a chain: a value that says what it makes, and makes it of a block."""
+
+    def after(self, axis: Axis) -> Axis:
+        """The axis that it leaves behind; refuses one that it cannot work on."""
+
+    def run(
+        self, upstream: Upstream, geobox: GeoBox, axis: Axis, positions: Sequence[int]
+    ) -> Iterator[Layer]:
+        """Layers of a block; ``axis`` is the one before this step."""
+
+    def words(self) -> dict[str, Any]:
+        """What it does, for the description of a result."""
+
+
+def needs(axis: Axis, bands: tuple[str, ...], who: str) -> None:
+    """Refuse a step that wants bands which the chain does not have there."""
+    missing = [band for band in bands if band not in axis.bands]
+    if missing:
+        raise ConfigError(
+            f"{who} needs the band {missing[0]!r}; the chain has {', '.join(axis.bands)} here",
+            hint=f"name it at the start: chain(items, [..., {missing[0]!r}])",
+        )
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index of each date; the bands it is made of are kept where asked for."""
+
+    formula: Formula
+    name: str
+    keep: bool = False
+
+    def after(self, axis: Axis) -> Axis:
+        """The index as the only band, or as the last one."""
+        needs(axis, self.formula.bands, f"the index {self.name}")
+        kept = axis.bands if self.keep else ()
+        return Axis((*(b for b in kept if b != self.name), self.name), axis.times)
+
+    def run(
+        self, upstream: Upstream, geobox: GeoBox, axis: Axis, positions: Sequence[int]
+    ) -> Iterator[Layer]:
+        """Layers with the index, computed strip by strip when they are wanted."""
+        bands = self.after(axis).bands
+        for layer in upstream(geobox, positions):
+            yield layer.then(bands, _Indexed(self.formula, self.name, layer.bands, bands))
+
+    def words(self) -> dict[str, Any]:
+        """Its name or formula."""
+        return {"index": self.name, "formula": str(self.formula.formula)}
+
+
+@dataclass(frozen=True)
+class _Indexed:
+    formula: Formula
+    name: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+    def __call__(self, values: Array) -> Array:
+        planes = dict(zip(self.before, values, strict=True))
+        made = self.formula.evaluate(planes)
+        if len(self.after) == 1:
+            return made[None]
+        return np.stack([made if b == self.name else planes[b] for b in self.after])
+
+
+@dataclass(frozen=True, eq=False)
+class Apply:
+    """A function of the user's on each date: (band, y, x) float32, NaN for no data, to the same."""
+
+    function: Callable[..., Any]
+    bands: tuple[str, ...]
+    halo: int = 0
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def after(self, axis: Axis) -> Axis:
+        """The bands that it says it makes."""
+        return Axis(self.bands or axis.bands, axis.times)
+
+    def run(
+        self, upstream: Upstream, geobox: GeoBox, axis: Axis, positions: Sequence[int]
+    ) -> Iterator[Layer]:
+        """Layers of what the function gave; ``halo`` pixels around the block are seen by it."""
+        bands = self.after(axis).bands
+        wider = geobox.pad(self.halo) if self.halo else geobox
+        for layer in upstream(wider, positions):
+            given = layer.physical()
+            result = self._call(given, geobox)
+            expected = (len(bands), *given.shape[1:])
+            if result.ndim == 2 and len(bands) == 1:
+                result = result[None]
+            if result.shape != expected:
+                raise DataError(
+                    f"the function {self.name} gave an array of shape {result.shape} where "
+                    f"{expected} was expected, for bands {', '.join(bands)}, at {where(geobox)}",
+                    hint="it takes and gives (band, y, x); name what it gives with bands_out=[…]",
+                )
+            if self.halo:
+                result = result[:, self.halo : -self.halo, self.halo : -self.halo]
+            yield floats(layer.index, bands, np.ascontiguousarray(result, "float32"))
+
+    @property
+    def name(self) -> str:
+        """What the function is called."""
+        return str(getattr(self.function, "__name__", type(self.function).__name__))
+
+    def _call(self, given: Array, geobox: GeoBox) -> Array:
+        try:
+            return np.asarray(self.function(given, **self.parameters))
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+        # Raised outside the handler: an exception of the user's may not be one that can be pickled.
+        raise DataError(
+            f"the function {self.name} raised {said}, at {where(geobox)}",
+            hint="try it there: chain.evaluate(geobox) computes one block in this process",
+        )
+
+    def words(self) -> dict[str, Any]:
+        """The function's name and parameters."""
+        given = {name: repr(value)[:80] for name, value in self.parameters.items()}
+        return {"apply": self.name, **({"parameters": given} if given else {})}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Only what lies in a geometry is kept: pixels whose centre is inside."""
+
+    geometry: Geometry
+
+    def after(self, axis: Axis) -> Axis:
+        """Nothing changes but pixels."""
+        return axis
+
+    def run(
+        self, upstream: Upstream, geobox: GeoBox, axis: Axis, positions: Sequence[int]
+    ) -> Iterator[Layer]:
+        """Layers without what lies outside; none where the block does not meet the geometry."""
+        outside = self._outside(geobox)
+        if outside.all():
+            return
+        everything = not outside.any()
+        for layer in upstream(geobox, positions):
+            yield layer if everything else layer.hide(outside)
+
+    def _outside(self, geobox: GeoBox) -> Array:
+        from rasterio.features import geometry_mask
+
+        projected = self.geometry.to_crs(geobox.crs, resolution=100 * abs(geobox.resolution.x))
+        if not projected.intersects(geobox.extent):
+            return np.ones(tuple(geobox.shape), bool)
+        mask: Array = geometry_mask([projected.geom], tuple(geobox.shape), geobox.transform)
+        return mask
+
+    def words(self) -> dict[str, Any]:
+        """The bounds of the geometry in degrees."""
+        box = self.geometry.to_crs("EPSG:4326").boundingbox
+        return {"clip": [round(number, 6) for number in (*box.bbox,)]}
+
+
+def where(geobox: GeoBox) -> str:
+    """Where a block lies, for messages."""
+    box = geobox.boundingbox
+    return f"x {box.left:.10g} to {box.right:.10g}, y {box.bottom:.10g} to {box.top:.10g}"

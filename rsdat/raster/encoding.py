@@ -1,0 +1,102 @@
+"""How numbers are stored: as they are, or as integers with a scale and a value for no data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsdat.errors import ConfigError
+
+Array = NDArray[Any]
+
+#: Unit of stored integers where none is given: reflectance and indices to four digits.
+UNIT = 1e-4
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The type of stored numbers, their unit for each band, and what stands for "no data"."""
+
+    dtype: str
+    units: tuple[float, ...]
+    nodata: float
+
+    @property
+    def plain(self) -> bool:
+        """Whether numbers are stored as they are computed."""
+        return np.dtype(self.dtype).kind == "f"
+
+    def store(self, values: Array, out: Array) -> None:
+        """Write physical float32 (band, …), NaN where there is no data, into stored numbers.
+
+        Rounded to the nearest, halves to even; clipped to the type's range without its nodata
+        value, so that no number can be taken for it. ``values`` is overwritten.
+        """
+        if self.plain:
+            out[...] = values
+            return
+        limits = np.iinfo(self.dtype)
+        low, high = float(limits.min), float(limits.max)
+        low, high = low + (self.nodata == low), high - (self.nodata == high)
+        unknown = np.isnan(values)
+        for plane, unit in zip(values, self.units, strict=True):
+            if unit != 1.0:
+                np.divide(plane, np.float32(unit), out=plane)
+        np.rint(values, out=values)
+        np.clip(values, np.float32(low), np.float32(high), out=values)
+        values[unknown] = self.nodata
+        np.copyto(out, values, casting="unsafe")
+
+
+def encoding(
+    bands: tuple[str, ...],
+    dtype: str | None = None,
+    scale: float | Mapping[str, float] | None = None,
+    nodata: float | None = None,
+    *,
+    whole: frozenset[str] = frozenset(),
+) -> Encoding:
+    """The encoding asked for; ``whole`` are bands of whole numbers, whose unit is 1.
+
+    Raises
+    ------
+    ConfigError
+        A type that holds no numbers, or a nodata value outside it.
+    """
+    try:
+        kind = np.dtype(dtype or "float32")
+    except TypeError:
+        raise ConfigError(
+            f"dtype {dtype!r} is not known", hint="use float32, int16, uint16 or uint8"
+        ) from None
+    if kind.kind == "f":
+        return Encoding(kind.name, (1.0,) * len(bands), float("nan") if nodata is None else nodata)
+    if kind.name not in ("int8", "uint8", "int16", "uint16"):
+        raise ConfigError(
+            f"dtype {kind.name} cannot store what is computed in float32",
+            hint="use float32, int16, uint16 or uint8",
+        )
+    limits = np.iinfo(kind)
+    # The lowest number of the type: -32768, or 0.
+    fill = float(limits.min) if nodata is None else float(nodata)
+    if not (limits.min <= fill <= limits.max and fill == int(fill)):
+        raise ConfigError(
+            f"nodata {nodata} is no number of {kind.name}",
+            hint=f"use a whole number from {limits.min} to {limits.max}",
+        )
+    return Encoding(kind.name, tuple(_unit(band, scale, whole) for band in bands), fill)
+
+
+def _unit(band: str, scale: float | Mapping[str, float] | None, whole: frozenset[str]) -> float:
+    default = 1.0 if band in whole else UNIT
+    if isinstance(scale, Mapping):
+        unit = float(scale.get(band, default))
+    else:
+        unit = default if scale is None or band in whole else float(scale)
+    if not unit > 0:
+        raise ConfigError(f"scale {unit} is not positive", hint="give the unit, such as 0.0001")
+    return unit
