@@ -16,6 +16,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.dcache.plugin import door, make_door, webdav_door  # noqa: F401
+
 # One commit has one verdict; new examples are looked for where somebody can look at them.
 hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI") == "true":

@@ -1,0 +1,73 @@
+"""A certificate authority of the tests, and server certificates good and bad."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import ssl
+import tempfile
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+
+class Authority:
+    """Signs certificates for the loopback; ``pem`` is what a client has to trust."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Authority of the tests")])
+        builder = self._builder(self._name, self._key, days=30).add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
+        self._certificate = builder.sign(self._key, hashes.SHA256())
+        self.pem = self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    def write(self, file: Path) -> Path:
+        file.write_bytes(self.pem)
+        return file
+
+    def context(self, kind: str = "good") -> ssl.SSLContext:
+        """A server's context: ``good``, ``expired``, or for an ``other-host``."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "door")])
+        names: list[x509.GeneralName] = [x509.DNSName("door.example.org")]
+        if kind != "other-host":
+            names = [
+                x509.DNSName("localhost"),
+                x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+            ]
+        builder = self._builder(name, key, days=-1 if kind == "expired" else 30)
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory) / "server.pem"
+            file.touch(mode=0o600)
+            file.write_bytes(
+                key.private_bytes(
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.PKCS8,
+                    serialization.NoEncryption(),
+                )
+                + certificate.public_bytes(serialization.Encoding.PEM)
+            )
+            context.load_cert_chain(file)
+        return context
+
+    def _builder(
+        self, name: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
+    ) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=3))
+            .not_valid_after(now + datetime.timedelta(days=days))
+        )
