@@ -1,0 +1,159 @@
+"""What a chain ends in: an xarray object on Dask, an image for the writers, a picture."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from rsdat.raster.chains.composites import Composite
+from rsdat.raster.chains.plan import Plan
+from rsdat.raster.chains.sizes import blocks_of, bytes_per_pixel, tile_edge
+from rsdat.raster.chains.steps import Apply
+from rsdat.raster.encoding import encoding
+from rsdat.raster.files import header
+from rsdat.raster.image import Image
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from rsdat.raster.chains.builder import Chain
+
+Array = NDArray[Any]
+
+
+def image_of(
+    chain: Chain,
+    dtype: str | None = None,
+    scale: float | Mapping[str, float] | None = None,
+    nodata: float | None = None,
+) -> Image:
+    """A chain as an image for a writer, its numbers stored as asked for."""
+    plan = chain.plan
+    if dtype is not None or scale is not None or nodata is not None:
+        bands = plan.axis.bands
+        kept = plan.encoding.dtype if not plan.encoding.plain else None
+        asked = encoding(bands, dtype or kept, scale, nodata, whole=_whole(chain))
+        plan = plan.stored_as(asked)
+    head = header(plan.reader.stack.sources[0][0])
+    stored = plan.encoding
+    return Image(
+        geobox=plan.geobox,
+        bands=plan.axis.bands,
+        dtype=stored.dtype,
+        nodata=stored.nodata,
+        scales=stored.units,
+        offsets=(0.0,) * len(stored.units),
+        pixels=plan.pixels,
+        token=token(chain, plan),
+        times=None if plan.axis.times is None else tuple(plan.axis.times),
+        blocks=blocks_of(plan, head),
+        bytes_per_pixel=bytes_per_pixel(plan, head.dtype),
+    )
+
+
+def _whole(chain: Chain) -> frozenset[str]:
+    """Bands of whole numbers: counts, days and classes."""
+    last = [step for step in chain.steps if isinstance(step, Composite)][-1:]
+    if last and last[0].method == "count":
+        return frozenset(chain.bands)
+    classes = {
+        band
+        for band, one in zip(chain.source_bands, chain.sources[0], strict=False)
+        if one.categorical
+    }
+    return frozenset(classes | {"date"})
+
+
+def token(chain: Chain, plan: Plan) -> str:
+    """The same text for the same computation, in every process: what a resumed run compares."""
+    hashed = hashlib.sha256()
+    for row in chain.sources:
+        hashed.update(repr(row).encode())
+    hashed.update(repr((chain.words(), plan.geobox, plan.encoding)).encode())
+    if chain.times is not None:
+        hashed.update(chain.times.tobytes())
+    for step in chain.steps:
+        if isinstance(step, Apply):
+            hashed.update(_code(step.function))
+            hashed.update(repr((step.bands, step.halo, sorted(step.parameters.items()))).encode())
+        elif isinstance(step, Composite):
+            hashed.update(repr(step.groups).encode())
+    for mask in chain.masks:
+        hashed.update(_code(mask.decide) + repr(mask.options).encode())
+    return hashed.hexdigest()
+
+
+def _code(function: Any) -> bytes:
+    try:
+        return inspect.getsource(function).encode()
+    except (OSError, TypeError):  # typed at a prompt, or a callable object
+        import cloudpickle
+
+        return bytes(cloudpickle.dumps(function))
+
+
+def to_xarray(chain: Chain, chunks: Mapping[str, int] | int | None = None) -> xr.DataArray:
+    """A chain as a lazy DataArray: (band, y, x) or (time, band, y, x), one task a tile."""
+    import dask.array as da
+    import xarray as xr
+    from dask._task_spec import Task, TaskRef
+    from dask.highlevelgraph import HighLevelGraph
+    from odc.geo.xr import xr_coords
+
+    image = image_of(chain)
+    plan = chain.plan
+    rows, columns = _chunks(chunks, image)
+    leading = (len(image.bands),) if image.times is None else (len(image.times), len(image.bands))
+    name = f"chain-{image.token[:32]}"
+    shared = f"plan-{image.token[:32]}"
+    graph: dict[Any, Any] = {shared: plan}
+    for i, row in enumerate(_spans(rows)):
+        for j, column in enumerate(_spans(columns)):
+            key = (name, *(0 for _ in leading), i, j)
+            graph[key] = Task(key, block, TaskRef(shared), *row, *column)
+    layer = HighLevelGraph.from_collections(name, graph)
+    sizes = (*((size,) for size in leading), rows, columns)
+    data = da.Array(layer, name, sizes, dtype=image.dtype)
+    coordinates: dict[Any, Any] = dict(xr_coords(image.geobox, dims=("y", "x")))
+    coordinates["band"] = list(image.bands)
+    dims: tuple[str, ...] = ("band", "y", "x")
+    if image.times is not None:
+        coordinates["time"] = ("time", np.array(image.times))
+        dims = ("time", *dims)
+    attributes = {"nodata": image.nodata, "grid_mapping": "spatial_ref"}
+    return xr.DataArray(data, coordinates, dims, attrs=attributes)
+
+
+def block(plan: Plan, top: int, bottom: int, left: int, right: int) -> Array:
+    """The pixels of one tile: what a Dask task of :func:`to_xarray` does."""
+    return plan.pixels((slice(top, bottom), slice(left, right))).values
+
+
+def _chunks(
+    chunks: Mapping[str, int] | int | None, image: Image
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    edge = tile_edge(image.bytes_per_pixel, image.blocks)
+    asked = {"y": chunks, "x": chunks} if isinstance(chunks, int) else dict(chunks or {})
+    cut = []
+    for name, size in zip(("y", "x"), image.geobox.shape, strict=True):
+        step = asked.get(name, edge)
+        step = size if step == -1 else max(1, int(step))
+        cut.append((*([step] * (size // step)), *([size % step] if size % step else [])))
+    return cut[0], cut[1]
+
+
+def _spans(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    ends = np.cumsum(sizes).tolist()
+    return [(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+
+
+def coarse(geobox: GeoBox, longest: int) -> GeoBox:
+    """The same place with so many pixels along its longer edge, or as it is."""
+    factor = max(geobox.shape) / longest
+    return geobox.zoom_out(factor) if factor > 1 else geobox
