@@ -7,13 +7,14 @@ scene, in the histogram of the whole scene; a single tile may show nothing but w
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rsdat.errors import ConfigError, EnvironmentMissing
+from rsdat.errors import ConfigError, DataError, EnvironmentMissing
 from rsdat.raster.indices import numbers_of, physical
 
 Array = NDArray[Any]
@@ -30,8 +31,10 @@ _LOW, _HIGH, _STEP = -40.0, 10.0, 0.25
 _FEWEST = 500
 #: Pixels of one scene that are looked at; more do not move the histogram.
 _MOST = 1_000_000
-#: The smoothing of the histogram before peaks are sought, in dB.
-_WIDTH = 1.0
+#: The smoothing of the histogram before peaks are sought, in dB: with 0.75 the valleys of noise
+#: with one peak stay above 0.97 from 500 pixels on, and a real scene's at 0.84; with 1 dB the
+#: latter rises to 0.875, with 0.5 dB the former falls to 0.83.
+_WIDTH = 0.75
 
 
 def to_db(linear: Array, nodata: float | None = None) -> NDArray[np.float32]:
@@ -145,15 +148,21 @@ def water_mask(db: Array, threshold: float) -> NDArray[np.uint8]:
     return mask
 
 
-def frequency_of(masks: Array) -> NDArray[np.float32]:
-    """Water / valid observations of water masks (time, y, x); float32 (y, x), NaN where none."""
-    water = np.zeros(masks.shape[1:], "uint16")
-    valid = np.zeros(masks.shape[1:], "uint16")
+def frequency_of(masks: Iterable[Array]) -> NDArray[np.float32]:
+    """Water / valid observations of water masks (time, y, x); float32 (y, x), NaN where none.
+
+    Any iterable of masks (y, x), at least one; they are not held together.
+    """
+    counted: NDArray[Any] | None = None
     for mask in masks:
-        water += mask == WATER
-        valid += mask != NODATA
+        if counted is None:
+            counted = np.zeros((2, *mask.shape), "uint16")
+        counted[0] += mask == WATER
+        counted[1] += mask != NODATA
+    if counted is None:
+        raise DataError("there is no water mask to count", hint="give one date at least")
     with np.errstate(invalid="ignore"):
-        result: NDArray[np.float32] = np.divide(water, valid, dtype="float32")
+        result: NDArray[np.float32] = np.divide(counted[0], counted[1], dtype="float32")
     return result
 
 
@@ -190,7 +199,8 @@ def water_frequency(
         Whether the numbers are power, as in RTC and GRD collections; False where they are dB.
     sample
         The same dates on a coarse grid, from ``load(…, resolution=…)``: it is read from the files'
-        overviews. Without, the stack itself is read once, now, and thinned.
+        overviews, which have less speckle, too. Without, the stack itself is read once, now, and
+        thinned.
     **options
         Those of :func:`scene_threshold`.
 
@@ -284,9 +294,9 @@ def _check_unit(values: Array, linear: bool) -> None:
 def _frequency(
     values: Array, *, limits: list[float], linear: bool, numbers: Any
 ) -> NDArray[np.float32]:
-    # apply_ufunc moves time to the end. Mask by mask: one date of floats is held, not all.
-    masks = np.empty((len(limits), *values.shape[:-1]), "uint8")
-    for position, limit in enumerate(limits):
-        layer = physical(values[..., position], *numbers)
-        masks[position] = water_mask(to_db(layer) if linear else layer, limit)
-    return frequency_of(masks)
+    # apply_ufunc moves time to the end.
+    layers = (physical(values[..., position], *numbers) for position in range(len(limits)))
+    return frequency_of(
+        water_mask(to_db(layer) if linear else layer, limit)
+        for layer, limit in zip(layers, limits, strict=True)
+    )
