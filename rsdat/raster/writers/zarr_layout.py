@@ -1,0 +1,99 @@
+"""How a Zarr store is cut: its levels, their shards and chunks, and which a tile fills alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from odc.geo.geobox import GeoBox
+from rasterio.transform import Affine
+
+from rsdat.errors import ConfigError
+from rsdat.raster.image import Image, Span
+
+#: Edge of a default tile, in pixels, where memory allows it.
+TILE = 2048
+_TILE_BYTES = 96_000_000
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution of the image: pixels in shards (a file each), shards in chunks."""
+
+    number: int
+    shape: Pair
+    shard: Pair
+    chunk: Pair
+    by_tile: bool
+    """Whether a tile of the image covers whole shards here; else it is made of the finer level."""
+
+    @property
+    def factor(self) -> int:
+        """Pixels of the image along an edge of a pixel of this level."""
+        return 1 << self.number
+
+    def geobox(self, image: GeoBox) -> GeoBox:
+        """The grid of this level: its first pixel begins where the image's does."""
+        transform = image.transform * Affine.scale(self.factor)
+        return GeoBox(self.shape, transform, image.crs)
+
+    def spans(self) -> Iterator[Span]:
+        """The shards, row by row."""
+        yield from spans(self.shape, self.shard)
+
+
+def spans(shape: Pair, tile: Pair) -> Iterator[Span]:
+    """An image's tiles, row by row; the last of a row or column may be smaller."""
+    for row in range(0, shape[0], tile[0]):
+        for column in range(0, shape[1], tile[1]):
+            yield (
+                slice(row, min(row + tile[0], shape[0])),
+                slice(column, min(column + tile[1], shape[1])),
+            )
+
+
+def levels(shape: Pair, shard: Pair, chunk: int, *, multiscales: bool) -> tuple[Level, ...]:
+    """The levels of an image: each half of the one before, until one chunk holds it all.
+
+    A tile of the image is a shard of level 0. At level k it has ``shard / 2**k`` pixels; while that
+    is a whole number of chunks, it is a shard there, too, and workers need no word with each other.
+    Coarser levels keep the shard of the last of these.
+    """
+    result = [Level(0, shape, shard, (chunk, chunk), True)]
+    while multiscales and max(result[-1].shape) > chunk:
+        last = result[-1]
+        half = (-(-last.shape[0] // 2), -(-last.shape[1] // 2))
+        fits = last.by_tile and all(edge % (2 * chunk) == 0 for edge in last.shard)
+        smaller = (last.shard[0] // 2, last.shard[1] // 2) if fits else last.shard
+        result.append(Level(last.number + 1, half, smaller, last.chunk, fits))
+    return tuple(result)
+
+
+def shard_shape(image: Image, asked: int | Pair | None, chunk: int) -> Pair:
+    """Rows and columns of a shard, which is a tile: as asked, else as large as memory allows.
+
+    The default is the chunk, doubled while a tile stays below 96 MB and 2048 pixels an edge.
+
+    Raises
+    ------
+    ConfigError
+        ``chunk`` is not positive, or the shard asked for is no whole number of chunks.
+    """
+    if chunk < 1:
+        raise ConfigError(f"a chunk of {chunk} pixels is not possible", hint="use 512")
+    if asked is not None:
+        rows, columns = (asked, asked) if isinstance(asked, int) else asked
+        if rows < 1 or columns < 1 or rows % chunk or columns % chunk:
+            raise ConfigError(
+                f"a shard of {rows} × {columns} pixels is no whole number of chunks of {chunk}",
+                hint=f"use a multiple, such as {4 * chunk}",
+            )
+        return rows, columns
+    # Doubled, a tile is whole shards at as many levels as possible, and source blocks, which are
+    # powers of two nearly everywhere, are read once each.
+    edge = chunk
+    while 2 * edge <= TILE and (2 * edge) ** 2 * image.bytes_per_pixel <= _TILE_BYTES:
+        edge *= 2
+    return edge, edge
