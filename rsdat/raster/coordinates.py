@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -35,25 +36,89 @@ def pixel_map(geobox: GeoBox, source: GeoBox, *, exact: bool = True) -> tuple[Ar
     return _pixel_map(geobox, source, limit)
 
 
-# Bands and dates on the same two grids come one after the other: the map is computed once.
-@lru_cache(maxsize=4)
+def overview_level(factors: tuple[int, ...], scale: float) -> int | None:
+    """Which overview is the coarsest that is still as fine as the output; None: the file itself."""
+    levels = [i for i, factor in enumerate(factors) if factor <= scale * (1 + 1e-6)]
+    if scale < 2 or not levels:
+        return None
+    return max(levels, key=lambda i: factors[i])
+
+
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """Which pixels of a file's window the pixels of a block are, nearest neighbour."""
+
+    level: int | None
+    """The overview that is read; None: the file itself."""
+    window: tuple[int, int, int, int]
+    """Top, left, height and width in it."""
+    index: NDArray[np.int32]
+    """(y, x): position in the window, row by row; 0 where there is none."""
+    valid: NDArray[np.bool_] | None
+    """(y, x): whether the pixel lies in the file; None: all do."""
+
+
+# Bands and dates on the same two grids come one after the other, in some threads at once.
+@lru_cache(maxsize=8)
+def sampling(geobox: GeoBox, grid: GeoBox, factors: tuple[int, ...] = ()) -> Sampling | None:
+    """How a block is read from a file with another CRS; None where they do not meet.
+
+    ``factors`` are those of the file's overviews.
+    """
+    rows, columns = _pixel_map(geobox, grid, TOLERANCE)
+    valid = (rows >= 0) & (rows < grid.height) & (columns >= 0) & (columns < grid.width)
+    everywhere = bool(valid.all())
+    if not (everywhere or valid.any()):
+        return None
+    if not everywhere:
+        rows, columns = np.where(valid, rows, -1), np.where(valid, columns, -1)
+    low, left = _lowest(rows), _lowest(columns)
+    high, right = int(rows.max()), int(columns.max())
+    scale = min((high - low + 1) / geobox.height, (right - left + 1) / geobox.width)
+    level = overview_level(factors, scale)
+    if level is not None:
+        height, width = (-(-size // factors[level]) for size in grid.shape)
+        rows = np.minimum(rows.astype("int64") * height // grid.height, height - 1)
+        columns = np.minimum(columns.astype("int64") * width // grid.width, width - 1)
+        low, left, high, right = (
+            _lowest(rows),
+            _lowest(columns),
+            int(rows.max()),
+            int(columns.max()),
+        )
+    width = right - left + 1
+    index = ((rows - low) * np.int32(width) + (columns - left)).astype("int32", copy=False)
+    if not everywhere:
+        index[~valid] = 0
+    valid.setflags(write=False)
+    window = (low, left, high - low + 1, width)
+    return Sampling(level, window, index, None if everywhere else valid)
+
+
+def _lowest(values: Array) -> int:
+    return int(values.min(initial=2**30, where=values >= 0))
+
+
+@lru_cache(maxsize=2)
 def _pixel_map(geobox: GeoBox, source: GeoBox, limit: float) -> tuple[Array, Array]:
     step = _MESH
     while step > 1:
-        rows, columns, error = _meshed(geobox, source, step)
+        meshes, error = _meshed(geobox, source, step)
         if error <= limit:
+            result = _spread(meshes[0], geobox, step), _spread(meshes[1], geobox, step)
             break
         step //= 4
     else:
         y, x = np.mgrid[0 : geobox.height, 0 : geobox.width]
         rows, columns = _project(geobox, source, x + 0.5, y + 0.5)
-    result = _floor(rows), _floor(columns)
+        result = _floor(rows), _floor(columns)
     for array in result:
         array.setflags(write=False)
     return result
 
 
-def _meshed(geobox: GeoBox, source: GeoBox, step: int) -> tuple[Array, Array, float]:
+def _meshed(geobox: GeoBox, source: GeoBox, step: int) -> tuple[tuple[Array, Array], float]:
+    """Rows and columns on a mesh, and how far interpolation between its points is off."""
     xs = np.arange(0, geobox.width + step, step) + 0.5
     ys = np.arange(0, geobox.height + step, step) + 0.5
     rows, columns = _project(geobox, source, *np.meshgrid(xs, ys))
@@ -64,18 +129,20 @@ def _meshed(geobox: GeoBox, source: GeoBox, step: int) -> tuple[Array, Array, fl
         mean = (corner[1:, 1:] + corner[:-1, 1:] + corner[1:, :-1] + corner[:-1, :-1]) / 4
         difference = np.abs(mean - centre)
         error = max(error, float(difference.max()) if np.isfinite(difference).all() else np.inf)
-    return _spread(rows, geobox, step), _spread(columns, geobox, step), error
+    return (rows, columns), error
 
 
 def _spread(mesh: Array, geobox: GeoBox, step: int) -> Array:
+    """A mesh to a whole number for each pixel, the rows between two mesh lines at a time."""
     x = np.arange(geobox.width) / step
     left = x.astype("int64")
     part = x - left
     across = mesh[:, left] * (1 - part) + mesh[:, left + 1] * part
-    y = np.arange(geobox.height) / step
-    top = y.astype("int64")
-    weight = (y - top)[:, None]
-    result: Array = across[top] * (1 - weight) + across[top + 1] * weight
+    result = np.empty(tuple(geobox.shape), "int32")
+    for line, top in enumerate(range(0, geobox.height, step)):
+        rows = slice(top, min(top + step, geobox.height))
+        weight = (np.arange(rows.stop - top) / step)[:, None]
+        result[rows] = _floor(across[line] * (1 - weight) + across[line + 1] * weight)
     return result
 
 

@@ -20,7 +20,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from rsdat.errors import DataError
-from rsdat.raster.coordinates import axis_indices, pixel_map
+from rsdat.raster.coordinates import axis_indices, overview_level, pixel_map, sampling
 from rsdat.raster.files import Header, attempt, dataset, describe
 from rsdat.raster.sources import Source
 from rsdat.storage import shown
@@ -228,29 +228,26 @@ def _runs(indices: Array) -> bool:
 
 
 def _gather(source: Source, head: Header, geobox: GeoBox) -> tuple[Array, Array | None]:
-    rows, columns = pixel_map(geobox, head.geobox)
-    grid = head.geobox
-    valid = (rows >= 0) & (rows < grid.height) & (columns >= 0) & (columns < grid.width)
+    taken = sampling(geobox, head.geobox, head.overviews)
     values = np.zeros(tuple(geobox.shape), head.dtype)
-    if not valid.any():
-        return values, valid
-    spread = int(np.ptp(rows[valid])) + 1, int(np.ptp(columns[valid])) + 1
-    scale = min(spread[0] / geobox.height, spread[1] / geobox.width)
-    opened, coarse = _at_scale(source, head, scale)
-    rows = np.clip(rows[valid] * coarse.height // grid.height, 0, coarse.height - 1)
-    columns = np.clip(columns[valid] * coarse.width // grid.width, 0, coarse.width - 1)
-    top, left = int(rows.min()), int(columns.min())
-    window = Window(left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1)
-    values[valid] = opened.read(source.band, window=window)[rows - top, columns - left]
-    return values, None if valid.all() else valid
+    if taken is None:
+        return values, np.zeros(values.shape, bool)
+    opened = dataset(source, taken.level)
+    top, left, height, width = taken.window
+    block = opened.read(source.band, window=Window(left, top, width, height)).reshape(-1)
+    step = max(1, _STRIP // 64 // max(geobox.width, 1))
+    for start in range(0, geobox.height, step):  # numpy copies an index before it takes
+        rows = slice(start, start + step)
+        np.take(block, taken.index[rows], out=values[rows], mode="clip")
+    return values, taken.valid
 
 
 def _at_scale(source: Source, head: Header, scale: float) -> tuple[Any, GeoBox]:
     """The file, or the coarsest of its overviews that is still as fine as the output."""
-    levels = [i for i, factor in enumerate(head.overviews) if factor <= scale * (1 + 1e-6)]
-    if scale < 2 or not levels:
+    level = overview_level(head.overviews, scale)
+    if level is None:
         return dataset(source), head.geobox
-    opened = dataset(source, max(levels, key=lambda i: head.overviews[i]))
+    opened = dataset(source, level)
     return opened, GeoBox(opened.shape, opened.transform, head.geobox.crs)
 
 

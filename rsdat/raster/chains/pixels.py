@@ -144,13 +144,7 @@ class Reader:
             values = np.empty((len(stored), *stored[0].values.shape), dtype)
             for plane, one in zip(values, stored, strict=True):
                 plane[...] = one.values
-        known = [one.missing for one in stored]
-        missing: Array | None = None
-        if invalid is not None or any(one is not None for one in known):
-            missing = np.zeros(values.shape, bool) if invalid is None else _repeat(invalid, known)
-            for plane, hidden in zip(missing, known, strict=True):
-                if hidden is not None:
-                    plane |= hidden
+        missing = _united(values.shape, invalid, [one.missing for one in stored])
         numbers = tuple((one.scale, one.offset) for one in stored)
         bands = self.stack.bands[: len(stored)]
         return Layer(position, bands, values, missing, numbers)
@@ -162,9 +156,21 @@ class Reader:
         return Skipped(row[0].item, ",".join(one.asset for one in row), error.message)
 
 
-def _repeat(invalid: Array, known: list[Array | None]) -> Array:
-    result = np.empty((len(known), *invalid.shape), bool)
-    result[...] = invalid
+def _united(shape: Any, invalid: Array | None, known: list[Array | None]) -> Array | None:
+    """What is masked or unknown, (band, y, x); one plane for all bands where they do not differ."""
+    hidden = [one for one in known if one is not None]
+    if not hidden:
+        return None if invalid is None else np.broadcast_to(invalid, shape)
+    if len(known) == 1 and invalid is None:
+        return hidden[0][None]
+    result = np.empty(shape, bool)
+    for plane, one in zip(result, known, strict=True):
+        if one is None:
+            plane[...] = False if invalid is None else invalid
+        elif invalid is None:
+            plane[...] = one
+        else:
+            np.logical_or(one, invalid, out=plane)
     return result
 
 
