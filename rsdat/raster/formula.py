@@ -168,7 +168,8 @@ class _Reader:
         try:
             return ast.parse(self._plain.lstrip(), mode="eval").body
         except SyntaxError as error:
-            place = (error.offset or 1) + self._skipped
+            # Offset 0: the text ended too early.
+            place = (error.offset or len(self._plain.strip()) + 1) + self._skipped
             raise self._error(place, error.msg or "it cannot be read") from None
         except (ValueError, RecursionError, MemoryError):
             raise self._error(1, "it cannot be read") from None

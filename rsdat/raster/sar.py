@@ -28,11 +28,11 @@ OTHER, CANDIDATE_FLOOD, PERSISTENT = 0, 1, 2
 #: The histogram: backscatter between these, in steps of 0.25 dB.
 _LOW, _HIGH, _STEP = -40.0, 10.0, 0.25
 #: Fewer valid pixels make a histogram in which noise looks like peaks.
-_FEWEST = 500
+_FEWEST = 1000
 #: Pixels of one scene that are looked at; more do not move the histogram.
 _MOST = 1_000_000
 #: The smoothing of the histogram before peaks are sought, in dB: with 0.75 the valleys of noise
-#: with one peak stay above 0.97 from 500 pixels on, and a real scene's at 0.84; with 1 dB the
+#: with one peak stay above 0.97 from 1000 pixels on, and a real scene's at 0.84; with 1 dB the
 #: latter rises to 0.875, with 0.5 dB the former falls to 0.83.
 _WIDTH = 0.75
 
