@@ -106,7 +106,9 @@ def grids_of(sources: Sequence[Source], first: Header, *, skip: bool = False) ->
     """
     declared = [one.declared for one in sources]
     if declared[0] is not None and _agree(declared_geobox(declared[0]), first.geobox):
-        rest = [None if one is None else declared_geobox(one) for one in declared[1:]]
+        # Many items share a grid: one object each, which is quick to compare.
+        known = {one: declared_geobox(one) for one in dict.fromkeys(declared) if one is not None}
+        rest = [None if one is None else known[one] for one in declared[1:]]
     else:
         rest = [None] * (len(sources) - 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pystac
@@ -28,6 +28,9 @@ from rsdat.raster.inputs import Items, check_request, ordered
 from rsdat.raster.kernels import check_method
 from rsdat.raster.masks import decision
 from rsdat.raster.sources import Source
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Array = NDArray[Any]
 
@@ -81,7 +84,8 @@ def chain(
         raise ConfigError(f"on_error {on_error!r} is not known", hint="use fail or skip")
     kept, sources, skipped = usable(ordered(items), names, skip=on_error == "skip")
     request = Request(geobox, bbox, resolution, crs, resampling, on_error == "skip")
-    return Chain(tuple(kept), names, tuple(sources), request, skipped=tuple(skipped))
+    dates = times_of(kept)
+    return Chain(tuple(kept), dates, names, tuple(sources), request, skipped=tuple(skipped))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +105,8 @@ class Chain:
     """Items, bands and steps. Use :func:`chain` to begin one; each method returns a new one."""
 
     items: tuple[pystac.Item, ...]
+    dates: NDArray[np.datetime64]
+    """(item,) UTC."""
     source_bands: tuple[str, ...]
     sources: tuple[tuple[Source, ...], ...]
     request: Request
@@ -149,6 +155,7 @@ class Chain:
         return replace(
             self,
             items=tuple(kept),
+            dates=self.dates if len(kept) == len(self.items) else times_of(kept),
             sources=tuple((*rows[item.id], *row) for item, row in zip(kept, found, strict=True)),
             masks=(*self.masks, mask),
             skipped=(*self.skipped, *skipped),
@@ -221,7 +228,7 @@ class Chain:
     @cached_property
     def axis(self) -> Axis:
         """Bands and times of the result."""
-        axis = Axis(self.source_bands, times_of(self.items))
+        axis = Axis(self.source_bands, self.dates)
         for step in self.steps:
             axis = step.after(axis)
         return axis
@@ -284,6 +291,16 @@ class Chain:
         those that the whole result has there.
         """
         return self.plan.evaluate(geobox or self.geobox).values
+
+    def to_xarray(self, chunks: Mapping[str, int] | int | None = None) -> xr.DataArray:
+        """A lazy DataArray (band, y, x) or (time, band, y, x) on Dask: one task a tile.
+
+        ``chunks`` sizes ``y`` and ``x`` (-1: one chunk); default: what fits the files' blocks.
+        ``.to_dataset("band")`` makes a variable of each band.
+        """
+        from rsdat.raster.chains.ends import to_xarray
+
+        return to_xarray(self, chunks)
 
     # --- inside
 

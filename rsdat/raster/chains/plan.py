@@ -95,8 +95,8 @@ class Plan:
         """The plan for grids of another CRS: it knows there which items are near."""
         if geobox.crs == self.geobox.crs:
             return self
-        by_band = [[self.grids[place] for place in row] for row in self.places]
-        stack = replace(self.reader.stack, bounds=bounds_in(by_band, geobox))
+        bounds = bounds_in(self.grids, self.places, geobox)
+        stack = replace(self.reader.stack, bounds=bounds)
         return replace(self, geobox=geobox, reader=replace(self.reader, stack=stack))
 
     def pixels(self, span: Span) -> Computed:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-from odc.geo.geobox import GeoBox
-
 from rsdat.raster.chains.composites import Composite
 from rsdat.raster.chains.pixels import Reader
 from rsdat.raster.chains.plan import Plan
-from rsdat.raster.chains.stack import Stack, bounds_in, first_headers, grids, output, times_of
+from rsdat.raster.chains.stack import Stack, bounds_in, distinct, first_headers, grids
 from rsdat.raster.chains.steps import Apply, Index
 from rsdat.raster.encoding import Encoding
 from rsdat.raster.files import Header
+from rsdat.raster.grids import output_grid
 from rsdat.raster.reading import fill_value
 
 if TYPE_CHECKING:
@@ -32,21 +30,16 @@ def make_plan(chain: Chain) -> Plan:
     asked = chain.request
     heads, broken = first_headers(chain.sources, skip=asked.skip)
     by_band = grids(chain.sources, heads, len(broken), skip=asked.skip)
-    measured = by_band[: len(chain.source_bands)]
-    geobox = asked.geobox or output(measured, asked.bbox, asked.resolution, asked.crs)
+    different, places = distinct(by_band[: len(chain.source_bands)])
+    geobox = asked.geobox or output_grid(
+        different, bbox=asked.bbox, resolution=asked.resolution, crs=asked.crs
+    )
     bands = (*chain.source_bands, *(mask.band for mask in chain.masks))
-    distinct, places = _distinct(by_band)
-    stack = Stack(bands, chain.sources, times_of(chain.items), bounds_in(measured, geobox))
+    stack = Stack(bands, chain.sources, chain.dates, bounds_in(different, places, geobox))
     reader = Reader(stack, chain.masks, asked.resampling, asked.skip)
     encoding = _natural(chain, heads)
-    plan = Plan(geobox, reader, chain.steps, encoding, distinct, places)
+    plan = Plan(geobox, reader, chain.steps, encoding, different, places)
     return replace(plan, encoding=_for_bands(encoding, len(plan.axis.bands)))
-
-
-def _distinct(by_band: list[list[GeoBox]]) -> tuple[tuple[GeoBox, ...], np.ndarray]:
-    seen: dict[GeoBox, int] = {}
-    places = [[seen.setdefault(grid, len(seen)) for grid in column] for column in by_band]
-    return tuple(seen), np.array(places, dtype="int32")
 
 
 def _natural(chain: Chain, heads: tuple[Header, ...]) -> Encoding:

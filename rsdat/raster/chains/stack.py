@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from odc.geo.geobox import GeoBox
 
 from rsdat.errors import DataError
 from rsdat.raster.files import Header, header
-from rsdat.raster.grids import Bounds, output_grid
 from rsdat.raster.image import Skipped
 from rsdat.raster.inputs import grids_of, item_time
 from rsdat.raster.sources import Source, source
@@ -105,30 +103,34 @@ def grids(
     return result
 
 
-def output(
-    by_band: list[list[GeoBox]], bbox: Bounds | None, resolution: float | None, crs: Any
-) -> GeoBox:
-    """The grid of the result where none was given."""
-    return output_grid(
-        [grid for column in by_band for grid in dict.fromkeys(column)],
-        bbox=bbox,
-        resolution=resolution,
-        crs=crs,
-    )
+def distinct(
+    by_band: Sequence[Sequence[GeoBox]],
+) -> tuple[tuple[GeoBox, ...], NDArray[np.int32]]:
+    """The different grids, and which of them is whose, (band, item)."""
+    seen: dict[GeoBox, int] = {}
+    # Comparing grids is slow, and most are the same object.
+    objects: dict[int, int] = {}
+    places = np.empty((len(by_band), len(by_band[0])), "int32")
+    for band, column in enumerate(by_band):
+        for item, grid in enumerate(column):
+            place = objects.get(id(grid))
+            if place is None:
+                place = objects[id(grid)] = seen.setdefault(grid, len(seen))
+            places[band, item] = place
+    return tuple(seen), places
 
 
-def bounds_in(by_band: list[list[GeoBox]], geobox: GeoBox) -> Array:
+def bounds_in(
+    grids: Sequence[GeoBox], places: NDArray[np.int32], geobox: GeoBox
+) -> NDArray[np.float64]:
     """(item, 4) bounds of the items in the CRS of a grid: around all their bands."""
-    boxes = np.array(
-        [[_bounds(grid, geobox.crs) for grid in column] for column in by_band], dtype="float64"
-    )
+    boxes = np.array([_bounds(grid, geobox.crs) for grid in grids], dtype="float64")[places]
     low, high = boxes[..., :2].min(axis=0), boxes[..., 2:].max(axis=0)
     # What a kernel of resampling reaches, and the bend of edges between the points looked at.
     reach = 4 * max(abs(geobox.resolution.x), abs(geobox.resolution.y))
     return np.concatenate([low - reach, high + reach], axis=1)
 
 
-@lru_cache(maxsize=4096)
 def _bounds(grid: GeoBox, crs: Any) -> tuple[float, float, float, float]:
     if grid.crs == crs:
         box = grid.boundingbox
