@@ -67,24 +67,39 @@ can_be_root_on_debian() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null
 }
 
-bring_chromium() {
-    command -v chromium >/dev/null && return
-    can_be_root_on_debian || return
-    echo "installing chromium"
+install() { # PACKAGE...: Debian's packages, without starting their services
+    local policy=/usr/sbin/policy-rc.d ours=
+    if [ ! -e $policy ]; then
+        ours=1
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod 755 $policy
+    fi
+    echo "installing $*"
     { apt-get update -qq &&
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-            -o DPkg::Lock::Timeout=300 chromium; } >"$scratch/apt" 2>&1 || tail -n 5 "$scratch/apt"
+            -o DPkg::Lock::Timeout=300 "$@"; } >"$scratch/apt" 2>&1 || tail -n 5 "$scratch/apt"
+    [ -z "$ours" ] || rm -f $policy
 }
 
-# Arguments have to survive every login shell; without one of these its tests say that they skip.
-bring_shells() {
-    local shell missing=
-    for shell in ksh zsh tcsh fish; do command -v "$shell" >/dev/null || missing=1; done
-    [ -n "$missing" ] || return
+bring_chromium() {
+    command -v chromium >/dev/null && return
+    can_be_root_on_debian && install chromium
+}
+
+# Arguments have to survive every login shell, and doors of other makes speak WebDAV, too. Without
+# one of these programs its tests say that they skip.
+bring_shells_and_servers() {
+    local program packages=()
     { [ -n "$required" ] && can_be_root_on_debian; } || return
-    apt-get update -qq >"$scratch/apt" 2>&1
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        -o DPkg::Lock::Timeout=300 ksh zsh tcsh fish >"$scratch/apt" 2>&1 || tail -n 5 "$scratch/apt"
+    for program in ksh zsh tcsh fish rclone; do
+        command -v "$program" >/dev/null || packages+=("$program")
+    done
+    command -v apache2 >/dev/null || packages+=(apache2-bin)
+    [ -n "$(find /usr/lib -name 'libXrdHttp-*.so' -print -quit)" ] ||
+        packages+=(xrootd-server xrootd-server-plugins)
+    [ -n "$(find /usr/share/postgresql -name postgis.control -print -quit 2>/dev/null)" ] ||
+        packages+=(postgresql postgresql-postgis)
+    [ ${#packages[@]} = 0 ] || install "${packages[@]}"
 }
 
 # --- lint and types
@@ -94,7 +109,7 @@ quietly "mypy" "$bin/mypy"
 
 # --- the virtual cluster, which also brings sshd for the other tests
 bring_chromium
-bring_shells
+bring_shells_and_servers
 browser=
 command -v chromium >/dev/null || browser="and not browser"
 why=

@@ -16,7 +16,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.dcache.plugin import door, make_door, webdav_door  # noqa: F401
+pytest_plugins = ["tests.dcache.plugin", "tests.servers.plugin"]
 
 # One commit has one verdict; new examples are looked for where somebody can look at them.
 hypothesis.settings.register_profile("ci", derandomize=True)
