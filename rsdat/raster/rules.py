@@ -68,7 +68,7 @@ def potential_clouds(
     """Pixels that may be cloud: bright, white, neither snow nor leaves.
 
     The potential cloud pixels of Fmask: Zhu and Woodcock (2012), Remote Sensing of Environment
-    118, section 3.1.1; without the test of temperature, as Zhu, Wang and Woodcock (2015) use them
+    118, equations 1 to 4; without the test of temperature, as Zhu, Wang and Woodcock (2015) use them
     for Sentinel-2, which has no thermal band.
 
     Parameters
