@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import pystac
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from rsdat.errors import ConfigError
+from rsdat.errors import ConfigError, DataError
 from rsdat.raster.chains.composites import Composite, Mosaic, refuse_without_dates
 from rsdat.raster.chains.geometry import geometry_of, longitudes
 from rsdat.raster.chains.pixels import Mask
@@ -26,7 +27,7 @@ from rsdat.raster.image import Skipped
 from rsdat.raster.indices import find_index
 from rsdat.raster.inputs import Items, check_request, ordered
 from rsdat.raster.kernels import check_method
-from rsdat.raster.masks import decision
+from rsdat.raster.masks import QUALITY_BANDS, decision, quality_band
 from rsdat.raster.sources import Source
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Chain:
             raise ConfigError(
                 "a mask comes before the other steps", hint="call mask_clouds() right after chain()"
             )
-        name = band or self._quality_band()
+        name, usables = self._quality(band)
         if function is not None:
             if classes is not None or bits is not None:
                 raise ConfigError(
@@ -150,7 +151,7 @@ class Chain:
             mask = Mask(name, function)
         else:
             mask = Mask(name, *decision(name, classes, bits))
-        kept, found, skipped = usable(self.items, (name,), skip=self.request.skip)
+        kept, found, skipped = usables
         rows = {item.id: row for item, row in zip(self.items, self.sources, strict=True)}
         return replace(
             self,
@@ -308,10 +309,14 @@ class Chain:
         step.after(self.axis)
         return replace(self, steps=(*self.steps, step))
 
-    def _quality_band(self) -> str:
-        from rsdat.raster.masks import quality_band
-
-        return quality_band(self.items)
+    def _quality(self, band: str | None) -> tuple[str, Any]:
+        """The quality band, and what each item has of it."""
+        if band is None:
+            for name in QUALITY_BANDS:
+                with suppress(DataError):
+                    return name, usable(self.items, (name,), skip=False)
+            band = quality_band(self.items[:1] if self.request.skip else self.items)
+        return band, usable(self.items, (band,), skip=self.request.skip)
 
     def _grouped(self, by: str | None) -> Any:
         times = self.axis.times
