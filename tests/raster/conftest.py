@@ -186,3 +186,12 @@ def landsat() -> pystac.Item:
         local = folder / f"{item.id.removesuffix('_SR')}_{key}"
         asset.href = str(local) if local.exists() else asset.href
     return item
+
+
+@pytest.fixture
+def real_scenes() -> Path:
+    """The folder of the real scenes."""
+    place = real_data()
+    if place is None:
+        pytest.skip("the real scenes are not here (RSDAT_TEST_DATA)")
+    return place
