@@ -134,6 +134,10 @@ class Door:
     async def _close(self) -> None:
         for runner in self._runners:
             await runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         self.state.close()
 
     def call(self, function: Callable[[], T]) -> T:
@@ -254,7 +258,14 @@ class Door:
         return self.call(lambda: list(self.state.log))
 
     def clear_log(self) -> None:
+        """Forget the requests so far, and how many were answered at one time."""
+        self.state.most_active = 0
         self.call(self.state.log.clear)
+
+    @property
+    def most_active(self) -> int:
+        """The most requests at one time since the log was cleared."""
+        return self.state.most_active
 
     def requests(self, origin: str | None = None, method: str | None = None) -> list[Request]:
         return [

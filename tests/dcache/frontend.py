@@ -10,10 +10,10 @@ from aiohttp import web
 
 from . import actions
 from .access import Principal
+from .announcing import API, DISCOVERY, discovery
 from .origin import Origin
 from .tree import Entry, Refused, join, normal
 
-API = "/api/v1"
 NAMESPACE = f"{API}/namespace"
 REASONS = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
 
@@ -48,7 +48,7 @@ class Frontend(Origin):
         if whole.startswith(f"{API}/tape/"):
             return await self._tape(request, who, whole[len(f"{API}/tape/") :].split("/"))
         pages = {
-            "/.well-known/wlcg-tape-rest-api": self._discovery,
+            DISCOVERY: lambda: discovery(self.state),
             f"{API}/doors": self._doors,
             f"{API}/user": lambda: self._user(who),
         }
@@ -175,11 +175,6 @@ class Frontend(Origin):
             "ONLINE_AND_NEARLINE": "DISK_AND_TAPE",
         }
         return {"path": path, "locality": names.get(entry.locality, entry.locality)}
-
-    def _discovery(self) -> dict[str, Any]:
-        uri = f"{self.state.urls['frontend']}{API}/tape"
-        endpoint = {"uri": uri, "version": "v1", "metadata": {}}
-        return {"sitename": "dcache", "description": "tests", "endpoints": [endpoint]}
 
     def _doors(self) -> list[dict[str, Any]]:
         scheme, _, rest = self.state.urls["webdav"].partition("://")

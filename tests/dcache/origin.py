@@ -59,11 +59,12 @@ class Origin:
         request[RECORD] = record
         if self.state.options.log:
             self.state.log.append(record)
-        await asyncio.sleep(self.state.options.latency)
-        try:
-            response = await self._disturbed(request, path)
-        except Refused as refused:
-            response = self._refusal(refused)
+        with self.state.counted():
+            await asyncio.sleep(self.state.options.latency)
+            try:
+                response = await self._disturbed(request, path)
+            except Refused as refused:
+                response = self._refusal(refused)
         record.status = response.status
         if isinstance(response, web.Response) and isinstance(response.body, bytes):
             record.sent += len(response.body)

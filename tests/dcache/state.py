@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -35,6 +37,8 @@ class Options:
     error_format: Literal["new", "old"] = "new"
     #: What namespace entries do not say, as in older versions: "creationTime", "fileMimeType".
     omit: tuple[str, ...] = ()
+    #: Whether the WebDAV door, too, says where the REST frontend is, as behind one proxy.
+    announce: bool = False
     #: Whether to keep the log of requests.
     log: bool = True
 
@@ -66,6 +70,8 @@ class State:
         self.tape = Tape(self.tree, self.clock)
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._turns = 0
+        #: Requests that are being answered, and the most at one time.
+        self.active = self.most_active = 0
 
     @property
     def directory(self) -> Path:
@@ -78,6 +84,16 @@ class State:
         on_disk = self.options.storage == "disk"
         directory = self.directory if on_disk else None
         return Writer(self.options.storage, directory, self.options.md5)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """One more request that is being answered."""
+        self.active += 1
+        self.most_active = max(self.most_active, self.active)
+        try:
+            yield
+        finally:
+            self.active -= 1
 
     def close(self) -> None:
         if self._directory is not None:

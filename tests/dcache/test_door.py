@@ -7,70 +7,18 @@ import hashlib
 import http.client
 import json
 import socket
-import ssl
-import subprocess
-import sys
 import urllib.parse
 import xml.etree.ElementTree as ET
 import zlib
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.dcache import macaroons
+from tests.dcache.asking import ask, dav, namespace, read, rest
 from tests.dcache.door import Door
 
 NAMES = ["a b", "f 1+#.txt", "x?y.bin", "50%25", "q&a", "é", "日本", "semi;colon=1"]
-
-
-class Answer:
-    def __init__(self, response: http.client.HTTPResponse) -> None:
-        self.status = response.status
-        self.headers = response.headers
-        self.body = response.read()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-def ask(url: str, method: str = "GET", body: Any = None, **headers: str) -> Answer:
-    """One request; no redirect is followed. A header ``token`` becomes the authorization."""
-    parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=20)
-    sent = {name.replace("_", "-"): value for name, value in headers.items() if name != "token"}
-    if "token" in headers:
-        sent["Authorization"] = f"bearer {headers['token']}"
-    target = parts.path + (f"?{parts.query}" if parts.query else "")
-    try:
-        connection.request(method, target, body, sent)
-        return Answer(connection.getresponse())
-    finally:
-        connection.close()
-
-
-def rest(door: Door, path: str, method: str = "GET", body: Any = None, **query: str) -> Answer:
-    text = urllib.parse.urlencode(query)
-    url = f"{door.rest}/api/v1/{path}" + (f"?{text}" if text else "")
-    return ask(url, method, None if body is None else json.dumps(body), token=door.token)
-
-
-def namespace(door: Door, path: str, **details: Any) -> Answer:
-    return rest(door, "namespace" + urllib.parse.quote(path), **details)
-
-
-def dav(door: Door, path: str, method: str = "GET", body: Any = None, **headers: str) -> Answer:
-    headers.setdefault("token", door.token)
-    return ask(door.webdav + urllib.parse.quote(path), method, body, **headers)
-
-
-def read(door: Door, path: str, **headers: str) -> Answer:
-    """Follow the door's redirect without the token, as clients do between origins."""
-    moved = dav(door, path)
-    assert moved.status == 302, moved.body
-    return ask(moved.headers["Location"], **headers)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -340,73 +288,3 @@ def test_reading_from_tape_waits_until_the_file_is_there(door: Door) -> None:
         door.advance(door.state.tape.delay)
         connection.settimeout(20)
         assert connection.recv(1000).startswith(b"HTTP/1.1 302 ")
-
-
-def test_faults(door: Door) -> None:
-    data = bytes(range(256)) * 4000
-    door.put("/f", data)
-    door.fault("status", "/f", verb="GET", origin="webdav", value=503, times=2)
-    assert [dav(door, "/f").status for _ in range(3)] == [503, 503, 302]
-    door.fault("expired", "/f")
-    assert dav(door, "/f").status == 401
-    door.fault("reset", "/f", origin="webdav")
-    with pytest.raises(ConnectionError):
-        dav(door, "/f")
-    door.fault("truncate", "/f", value=500_000)
-    with pytest.raises(http.client.IncompleteRead) as short:
-        read(door, "/f")
-    assert short.value.partial == data[:500_000]
-    door.fault("reset", "/f", value=300_000)
-    with pytest.raises(ConnectionError):
-        read(door, "/f")
-    door.fault("corrupt", "/f", value=700_000)
-    assert [i for i, pair in enumerate(zip(read(door, "/f").body, data, strict=True))
-            if pair[0] != pair[1]] == [700_000]  # fmt: skip
-    door.fault("checksum", "/f")
-    assert namespace(door, "/f", checksum="true").json["checksums"][0]["value"] == "deadbeef"
-    door.fault("reset", "/g", value=100)
-    with pytest.raises(ConnectionError):
-        dav(door, "/g", "PUT", bytes(10_000_000))
-    assert not door.exists("/g")
-    door.fault("vanish", "/f")
-    assert len(namespace(door, "/", children="true").json["children"]) == 1
-    assert namespace(door, "/f").status == 404
-
-
-@pytest.mark.parametrize("kind", ["good", "expired", "other-host"])
-def test_certificates(make_door: Callable[..., Door], tmp_path: Path, kind: str) -> None:
-    door = make_door(tls=kind)
-    assert door.authority is not None
-    trust = ssl.create_default_context(cafile=str(door.authority.write(tmp_path / "ca.pem")))
-    netloc = door.webdav.removeprefix("https://")
-    connection = http.client.HTTPSConnection(netloc, timeout=20, context=trust)
-    if kind == "good":
-        connection.request("OPTIONS", "/", headers={"Authorization": f"Bearer {door.token}"})
-        assert connection.getresponse().status == 200
-    else:
-        with pytest.raises(ssl.SSLCertVerificationError):
-            connection.connect()
-    connection.close()
-
-
-def test_the_program_prints_its_addresses(tmp_path: Path) -> None:
-    program = subprocess.Popen(
-        [sys.executable, "-m", "tests.dcache", "--files", "3", "--storage", "disk"],
-        stdout=subprocess.PIPE,
-    )
-    try:
-        assert program.stdout is not None
-        known = json.loads(program.stdout.readline())
-        body = bytes(3_000_000)
-        assert ask(known["webdav"] + "/big", "PUT", body, token=known["token"]).status == 201
-        ask(known["control"] + "/fault", "POST", '{"kind": "status", "path": "/big"}')
-        assert ask(known["webdav"] + "/big", token=known["token"]).status == 500
-        listed = ask(known["rest"] + "/api/v1/namespace/files?children=true", token=known["token"])
-        assert len(listed.json["children"]) == 3
-        log = ask(known["control"] + "/log").json
-        assert [entry["received"] for entry in log] == [3_000_000, 0, 0]
-    finally:
-        program.terminate()
-        assert program.wait(20) == 0
-        assert program.stdout is not None
-        program.stdout.close()

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from . import propfind
 from .access import Principal
+from .announcing import DISCOVERY, discovery
 from .origin import Origin
 from .pool import download, file_headers, upload
 from .state import Transfer
@@ -24,6 +25,8 @@ class WebDav(Origin):
     name = "webdav"
 
     async def answer(self, request: web.Request, path: str) -> web.StreamResponse:
+        if self.state.options.announce and path == DISCOVERY and self.state.options.rest:
+            return web.json_response(discovery(self.state))
         who = self.state.access.authenticate(request)
         place = who.real_path(path)
         self.state.tape.settle()
