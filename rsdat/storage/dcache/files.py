@@ -1,0 +1,343 @@
+"""Open files: reading through fsspec's block caches, writing as a stream of constant memory."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import warnings
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from fsspec.asyn import AbstractAsyncStreamedFile, sync
+from fsspec.spec import AbstractBufferedFile
+
+from rsdat.storage.dcache import errors, tape
+from rsdat.storage.dcache.writing import BLOCK, Memory, Queue
+
+if TYPE_CHECKING:
+    from rsdat.storage.dcache.filesystem import DCacheFileSystem
+
+
+class ReadFile(AbstractBufferedFile):  # type: ignore[misc]
+    """A file open for reading: seeking, read-ahead and fsspec's caches, on ranges of the door."""
+
+    def __init__(self, fs: DCacheFileSystem, path: str, **options: Any) -> None:
+        size = options.pop("size", None)
+        if size is None:
+            details = fs.info(path)
+            _refuse_unreadable(details, fs.door.webdav)
+            size = details["size"]
+            self._details = details
+        super().__init__(fs, path, mode="rb", size=size, **options)
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return bytes(self.fs.cat_file(self.path, start=start, end=end))
+
+
+class AsyncReadFile(AbstractAsyncStreamedFile):  # type: ignore[misc]
+    """A file open for reading in coroutines: ``await file.read(n)``, each a range of the door."""
+
+    async def _fetch_range(self, start: int, end: int) -> bytes:
+        return bytes(await self.fs._cat_file(self.path, start=start, end=end))
+
+
+def _refuse_unreadable(details: dict[str, Any], door: str) -> None:
+    path = details["name"]
+    if details["type"] == "directory":
+        raise errors.IsDirectory(
+            f"{path} at {door} is a directory", hint="name a file in it", path=path, door=door
+        )
+    tape.refuse_offline(path, details.get("locality", ""), door)
+
+
+class Outgoing:
+    """An upload that is being written: a task that sends, and the queue that feeds it.
+
+    All methods run in the filesystem's event loop.
+    """
+
+    def __init__(
+        self, fs: DCacheFileSystem, path: str, *, create: bool, commit: bool, size: int | None
+    ) -> None:
+        self._fs = fs
+        self._path = path
+        self._create = create
+        self._commit = commit
+        self.queue = Queue(fs.store.names, size)
+        self._task: asyncio.Task[None] | None = None
+        self.growing: str | None = None
+
+    async def offer(self, block: bytes | memoryview | None) -> None:
+        """Hand a block over (None: the end); raises what has ended the upload."""
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._send())
+        handing = asyncio.ensure_future(self.queue.offer(block))
+        try:
+            await asyncio.wait({handing, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not handing.done():
+                handing.cancel()
+        if self._task.done() and block is not None:
+            self._task.result()
+            raise OSError(f"the upload of {self._path} ended before its data")
+
+    async def _send(self) -> None:
+        await self._fs.ready()
+        if self._commit:
+            await self._fs.store.store(self._path, self.queue, create=self._create)
+        else:
+            self.growing = await self._fs.store.grow(self._path, self.queue)
+
+    async def finish(self) -> None:
+        """Say that this was all, and wait until the door has it."""
+        await self.offer(None)
+        assert self._task is not None
+        await self._task
+
+    async def whole(self, data: bytes | bytearray) -> None:
+        """Upload a file that turned out to be small: known as a whole, it can be sent again."""
+        source = Memory(data, self._fs.store.names)
+        await self._fs.ready()
+        if self._commit:
+            await self._fs.store.store(self._path, source, create=self._create)
+        else:
+            self.growing = await self._fs.store.grow(self._path, source)
+
+    async def abort(self) -> None:
+        """End the upload; what it has left at the door is removed."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(BaseException):
+                await self._task
+        await self.discard()
+
+    async def settle(self) -> None:
+        """Give a file that was kept under a temporary name its own."""
+        if self.growing is not None:
+            await self._fs.store.settle(self.growing, self._path)
+            self.growing = None
+
+    async def discard(self) -> None:
+        """Remove a file that was kept under a temporary name."""
+        if self.growing is not None:
+            await self._fs.store.discard(self.growing)
+            self.growing = None
+
+
+class WriteFile(io.RawIOBase):
+    """A file open for writing: what is written leaves at once, block by block.
+
+    A file that is not larger than one block is sent when it is closed, and sent again if the
+    connection breaks; a larger one cannot be repeated, and fails as a whole. Leaving a ``with``
+    block with an exception discards the file, as does forgetting to close it.
+
+    Parameters
+    ----------
+    exclusive
+        Whether the file must not exist.
+    autocommit
+        Whether closing gives the file its name; else :meth:`commit` does (in a transaction).
+    size
+        The number of bytes, if it is known: some servers take no upload without it.
+    """
+
+    def __init__(
+        self,
+        fs: DCacheFileSystem,
+        path: str,
+        *,
+        block_size: int | None = None,
+        exclusive: bool = False,
+        autocommit: bool = True,
+        size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.fs = fs
+        self.path = path
+        self.mode = "xb" if exclusive else "wb"
+        self.blocksize = block_size or BLOCK
+        self._block = bytearray()
+        self._position = 0
+        self._streams = False
+        self.done = False
+        self._outgoing = Outgoing(fs, path, create=exclusive, commit=autocommit, size=size)
+        if exclusive and fs.exists(path):
+            raise errors.Exists(
+                f"{path} at {fs.door.webdav} exists",
+                hint="choose another name",
+                path=path,
+                door=fs.door.webdav,
+            )
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return self.path
+
+    def writable(self) -> bool:
+        """Whether it can be written: yes."""
+        return True
+
+    def tell(self) -> int:
+        """The number of bytes written."""
+        return self._position
+
+    def write(self, data: Any) -> int:
+        """Write bytes; waits while the door is slower than the writer.
+
+        Raises
+        ------
+        DoorError
+            The upload has failed.
+        """
+        if self.closed or self.done:
+            raise ValueError("I/O operation on closed file")
+        view = memoryview(data).cast("B")
+        for start in range(0, view.nbytes, self.blocksize):
+            self._take(view[start : start + self.blocksize])
+        self._position += view.nbytes
+        return view.nbytes
+
+    def _take(self, view: memoryview) -> None:
+        free = self.blocksize - len(self._block)
+        self._block += view[:free]
+        if len(self._block) < self.blocksize:
+            return
+        if view.nbytes > free or self._streams:
+            self._send()
+            self._block += view[free:]
+
+    def _send(self) -> None:
+        # A new block, and not the same emptied: this one is on its way in another thread.
+        block, self._block = self._block, bytearray()
+        if not block:
+            return
+        self._streams = True
+        # Here, in the writer's thread: the loop's thread has the sockets to serve.
+        self._outgoing.queue.sums.update(block)
+        try:
+            sync(self.fs.loop, self._outgoing.offer, memoryview(block))
+        except BaseException:
+            self.discard()
+            raise
+
+    def close(self) -> None:
+        """Send the rest, and wait until the door has the file and its checksum is right."""
+        if self.closed:
+            return
+        try:
+            if not self.done:
+                self.done = True
+                self._finish()
+        finally:
+            super().close()
+
+    def _finish(self) -> None:
+        try:
+            if self._streams:
+                self._send()
+                sync(self.fs.loop, self._outgoing.finish)
+            else:
+                sync(self.fs.loop, self._outgoing.whole, self._block)
+        except BaseException:
+            sync(self.fs.loop, self._outgoing.abort)
+            raise
+        finally:
+            self._block = bytearray()
+            self.fs.invalidate_cache(self.path)
+
+    def commit(self) -> None:
+        """Give the file its name (end of a transaction)."""
+        sync(self.fs.loop, self._outgoing.settle)
+        self.fs.invalidate_cache(self.path)
+
+    def discard(self) -> None:
+        """Throw the file away; nothing stays at the door."""
+        self.done = True
+        self._block = bytearray()
+        sync(self.fs.loop, self._outgoing.abort)
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if kind is not None and not self.done:
+            self.discard()
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "done", True) or self.closed:
+            return
+        self.done = True
+        warnings.warn(f"{self.path} was not closed and is discarded", ResourceWarning, stacklevel=2)
+        # Not waited for: garbage may be collected in the thread of the loop itself.
+        with suppress(RuntimeError):
+            asyncio.run_coroutine_threadsafe(self._outgoing.abort(), self.fs.loop)
+
+
+class Layered(io.RawIOBase):
+    """A compressor on top of a file that is written: closing it closes both.
+
+    Most compressors leave the file below them open, and would so leave it without its end.
+    """
+
+    def __init__(self, compressor: Any, below: WriteFile) -> None:
+        super().__init__()
+        self._compressor = compressor
+        self._below = below
+
+    def writable(self) -> bool:
+        """Whether it can be written: yes."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Write bytes."""
+        return int(self._compressor.write(data))
+
+    def discard(self) -> None:
+        """Throw the file away; nothing stays at the door."""
+        self._below.discard()
+
+    def close(self) -> None:
+        """Write the end, and send what is left."""
+        if self.closed:
+            return
+        try:
+            if not self._below.done:
+                self._compressor.close()
+            self._below.close()
+        finally:
+            super().close()
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if kind is not None:
+            self.discard()
+        self.close()
+
+
+class TextWriter(io.TextIOWrapper):
+    """Text on top of a file that is written: an exception in its ``with`` block discards it."""
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if kind is not None:
+            below: Any = self.buffer
+            below.discard()
+            # What is still in the text layer has nowhere to go.
+            with suppress(ValueError):
+                self.close()
+            return
+        self.close()
+
+
+def open_layers(opened: Any, path: str, mode: str, given: dict[str, Any]) -> Any:
+    """Open a file for writing, with compression and text on top where they are wanted."""
+    text = {key: given.pop(key) for key in ("encoding", "errors", "newline") if key in given}
+    compression = given.pop("compression", None)
+    binary = mode.replace("t", "").replace("b", "") + "b"
+    below = opened(path, binary, **given)
+    top: Any = below
+    if compression is not None:
+        from fsspec.compression import compr
+        from fsspec.core import get_compression
+
+        name = get_compression(path, compression)
+        if name is not None:
+            top = Layered(compr[name](below, mode=binary[0]), below)
+    return top if "b" in mode else TextWriter(top, **text)

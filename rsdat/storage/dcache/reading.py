@@ -1,0 +1,382 @@
+"""Reading files: ranges, resumed after a break, straight from the pool that holds the file.
+
+A door answers the first read of a file with the address of a pool. The address is kept for the
+next ranges of the same file, so that they cost one request and not two; when a pool refuses it
+(dCache gives addresses that end with the transfer, too), the door is asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rsdat.storage.dcache import checksums, errors, retrying, tape
+from rsdat.storage.dcache.client import Client
+from rsdat.storage.dcache.paths import origin
+from rsdat.storage.dcache.retrying import ShortRead, Tries
+
+if TYPE_CHECKING:
+    import aiohttp
+
+# Seconds for which a pool's address is used again, from its last use.
+ADDRESS_SECONDS = 60.0
+MOST_ADDRESSES = 1024
+# After so many refusals without a success in between, addresses are taken as good for one use,
+# for so many seconds.
+REFUSALS = 2
+SINGLE_USE_SECONDS = 60.0
+# Seconds without an answer after which it is asked whether the file is on tape.
+TAPE_PATIENCE = 3.0
+
+
+@dataclass(frozen=True)
+class Span:
+    """The bytes from ``start`` to before ``stop`` (None: the end); a negative start: the last."""
+
+    start: int = 0
+    stop: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is the whole file."""
+        return self.start == 0 and self.stop is None
+
+    def header(self, have: int) -> dict[str, str]:
+        """The ``Range`` header for what is still missing."""
+        if self.start < 0:
+            return {"Range": f"bytes={self.start}"}
+        if self.stop is not None:
+            return {"Range": f"bytes={self.start + have}-{self.stop - 1}"}
+        return {"Range": f"bytes={self.start + have}-"} if self.start + have else {}
+
+
+@dataclass
+class Arrived:
+    """What is known of a file from the answers that carried it."""
+
+    size: int | None = None
+    etag: str | None = None
+    received: int = 0
+    sums: Mapping[str, str] | None = None
+
+
+Sink = Callable[[bytes], Awaitable[None] | None]
+Locate = Callable[[str], Awaitable[str | None]]
+
+
+class Reader:
+    """Reads files of one door.
+
+    Parameters
+    ----------
+    client
+        Sends the requests.
+    locality
+        Says where a file's data is (``NEARLINE``: on tape only), or None if nobody knows.
+    is_directory
+        Says whether a path is a directory.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        locality: Locate,
+        is_directory: Callable[[str], Awaitable[bool]],
+    ) -> None:
+        self._client = client
+        self._locality = locality
+        self._is_directory = is_directory
+        self._addresses: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._asking: dict[tuple[int, str], asyncio.Future[None]] = {}
+        self._refusals = 0
+        self._single_use_until = 0.0
+        self._redirects = True
+
+    def forget(self, path: str) -> None:
+        """Forget where a file's data is: it was written anew, moved or removed."""
+        self._addresses.pop(path, None)
+
+    async def read(self, path: str, span: Span | None = None) -> bytes:
+        """The bytes of a span; a whole file is compared with the checksum that the door says.
+
+        Raises
+        ------
+        DoorError
+            One of its kinds: the file is missing, on tape, not readable, or the network is gone.
+        """
+        span = span or Span()
+        tries = Tries(self._client.policy)
+        while True:
+            parts: list[bytes] = []
+            sums = checksums.Sums() if span.whole else None
+
+            def keep(
+                data: bytes, parts: list[bytes] = parts, sums: checksums.Sums | None = sums
+            ) -> None:
+                parts.append(data)
+                if sums is not None:
+                    sums.update(data)
+
+            arrived = await self.stream(path, span, keep)
+            wrong = sums is not None and checksums.differences(sums.values(), arrived.sums or {})
+            if not wrong:
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+            if not tries.left(retrying.DOUBTFUL_TRIES):
+                raise self.wrong_checksum(path)
+            await tries.pause()
+
+    def wrong_checksum(self, path: str) -> errors.WrongChecksum:
+        """The error for a file that arrived otherwise than the door says it is."""
+        door = self._client.door.webdav
+        return errors.WrongChecksum(
+            f"{path} at {door}: what was read does not have the checksum that the door says",
+            hint="try again; if it stays, the stored file is damaged: tell the administrators",
+            path=path,
+            door=door,
+        )
+
+    @property
+    def policy(self) -> retrying.Policy:
+        """How patient requests are."""
+        return self._client.policy
+
+    async def stream(
+        self,
+        path: str,
+        span: Span,
+        sink: Sink,
+        announce: Callable[[int], object] | None = None,
+    ) -> Arrived:
+        """Hand the bytes of a span to a function, once each and in order, across breaks.
+
+        Parameters
+        ----------
+        sink
+            Takes the bytes; it may be a coroutine, which is waited for.
+        announce
+            Is told the size of the whole file, before the first bytes.
+
+        Raises
+        ------
+        Changed
+            The file was replaced between two pieces.
+        """
+        arrived = Arrived()
+        tries = Tries(self._client.policy)
+        url = self._client.door.file(path)
+        while True:
+            wanted = None
+            before = arrived.received
+            try:
+                async with self._client.slot(), self._opened(path, span, arrived) as response:
+                    if not retrying.passes(response.status, tries):
+                        if announce is not None and (size := _total(response)) is not None:
+                            announce(size)
+                        return await self._take(path, span, response, arrived, sink)
+                    wanted = response.headers.get("Retry-After")
+                    await self._check_tape(path)
+            except Exception as error:
+                if not retrying.is_break(error) or isinstance(error, errors.DoorError):
+                    raise
+                if arrived.received > before:
+                    tries.progressed()
+                if span.start < 0 and arrived.received:
+                    # The last bytes of a file are named from its end only in the first request.
+                    raise self._client.unreachable(error, url, path) from error
+                if not retrying.breaks(error, tries, known=self._client.knows(url)):
+                    raise self._client.unreachable(error, url, path) from error
+            await tries.pause(wanted)
+
+    async def _take(
+        self,
+        path: str,
+        span: Span,
+        response: aiohttp.ClientResponse,
+        arrived: Arrived,
+        sink: Sink,
+    ) -> Arrived:
+        if response.status == 416 and not arrived.received:
+            return arrived
+        if response.status not in (200, 206):
+            await self._check_tape(path)
+            body = await response.content.read(4096)
+            raise self._client.refusal(response.status, "read", path, body)
+        skip = self._begin(path, span, response, arrived)
+        expected = _expected(span, arrived, response)
+        async for data in response.content.iter_any():
+            piece, skip = (data[skip:], max(skip - len(data), 0)) if skip else (data, 0)
+            if expected is not None and arrived.received + len(piece) > expected:
+                piece = piece[: expected - arrived.received]
+            if piece:
+                waiting = sink(piece)
+                if waiting is not None:
+                    await waiting
+                arrived.received += len(piece)
+            if arrived.received == expected and not span.whole:
+                break
+        if expected is not None and arrived.received < expected:
+            raise ShortRead
+        return arrived
+
+    def _begin(
+        self, path: str, span: Span, response: aiohttp.ClientResponse, arrived: Arrived
+    ) -> int:
+        """Note what the headers say; how many bytes of the body are to be left out."""
+        etag = response.headers.get("ETag")
+        if arrived.received and (etag != arrived.etag or _total(response) != arrived.size):
+            raise errors.Changed(
+                f"{path} at {self._client.door.webdav} was replaced while it was read",
+                hint="read it again",
+                path=path,
+                door=self._client.door.webdav,
+            )
+        arrived.etag = etag
+        arrived.size = _total(response)
+        arrived.sums = checksums.of_header(response.headers)
+        if response.status == 206:
+            return 0
+        # A server without ranges sends it all.
+        start = span.start if span.start >= 0 else max((arrived.size or 0) + span.start, 0)
+        return start + arrived.received
+
+    # --- where the bytes come from
+
+    @asynccontextmanager
+    async def _opened(
+        self, path: str, span: Span, arrived: Arrived
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = span.header(arrived.received)
+        if span.whole:
+            headers["Want-Digest"] = "adler32"
+        if arrived.received and arrived.etag and not arrived.etag.startswith("W/"):
+            headers["If-Range"] = arrived.etag
+        response = await self._from_pool(path, headers)
+        if response is None:
+            response = await self._from_door(path, headers)
+        try:
+            yield response
+        except BaseException:
+            # What is left of the body would be read in vain before the connection is free.
+            response.close()
+            raise
+        else:
+            if response.content.is_eof():
+                response.release()
+            else:
+                response.close()
+
+    async def _from_pool(
+        self, path: str, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse | None:
+        """The answer of the pool that had the file last; None: the door has to be asked."""
+        if not self._shares():
+            return None
+        waiting = self._asking.get((id(asyncio.get_running_loop()), path))
+        if waiting is not None:
+            await asyncio.shield(waiting)
+        until, address = self._addresses.get(path, (0.0, ""))
+        if time.monotonic() >= until:
+            return None
+        try:
+            response = await self._client.send("GET", address, headers=headers)
+        except Exception as error:
+            if not retrying.is_break(error):
+                raise
+            self.forget(path)
+            return None
+        if response.status in (200, 206, 416):
+            self._refusals = 0
+            self._keep(path, address)
+            return response
+        response.close()
+        self.forget(path)
+        self._refusals += 1
+        if self._refusals >= REFUSALS:
+            self._refusals = 0
+            self._single_use_until = time.monotonic() + SINGLE_USE_SECONDS
+        return None
+
+    def _shares(self) -> bool:
+        """Whether one answer of the door serves several requests."""
+        return self._redirects and time.monotonic() >= self._single_use_until
+
+    async def _from_door(self, path: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        key = (id(asyncio.get_running_loop()), path)
+        mine = None
+        if self._shares() and key not in self._asking:
+            mine = self._asking[key] = asyncio.get_running_loop().create_future()
+        url = self._client.door.file(path)
+        try:
+            response: aiohttp.ClientResponse = await self._unless_on_tape(
+                path, self._client.follow("GET", url, headers=headers)
+            )
+            await self._check_directory(path, url, response)
+            if response.status in (200, 206):
+                self._redirects = origin(str(response.url)) != origin(url)
+                if self._redirects:
+                    self._keep(path, str(response.url))
+            return response
+        finally:
+            if mine is not None:
+                del self._asking[key]
+                mine.set_result(None)
+
+    def _keep(self, path: str, address: str) -> None:
+        self._addresses[path] = time.monotonic() + ADDRESS_SECONDS, address
+        self._addresses.move_to_end(path)
+        if len(self._addresses) > MOST_ADDRESSES:
+            self._addresses.popitem(last=False)
+
+    async def _check_directory(self, path: str, url: str, response: aiohttp.ClientResponse) -> None:
+        """Refuse a page that lists a directory: it is no file's content."""
+        own = origin(str(response.url)) == origin(url)
+        slashed = own and response.url.raw_path.endswith("/") and path != "/"
+        page = own and response.status == 200 and response.content_type == "text/html"
+        if slashed or (page and await self._is_directory(path)):
+            response.close()
+            door = self._client.door.webdav
+            raise errors.IsDirectory(
+                f"{path} at {door} is a directory", hint="name a file", path=path, door=door
+            )
+
+    # --- tape
+
+    async def _unless_on_tape(self, path: str, request: Awaitable[Any]) -> Any:
+        """The answer; but a door that is silent because it waits for a tape is not waited for."""
+        task = asyncio.ensure_future(request)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=TAPE_PATIENCE)
+            if not done:
+                await self._check_tape(path)
+            return await task
+        finally:
+            if not task.done():
+                task.cancel()
+
+    async def _check_tape(self, path: str) -> None:
+        where = await self._locality(path)
+        if where is not None:
+            tape.refuse_offline(path, where, self._client.door.webdav)
+
+
+def _total(response: aiohttp.ClientResponse) -> int | None:
+    """The size of the whole file."""
+    if response.status == 206:
+        total = response.headers.get("Content-Range", "").rpartition("/")[2]
+        return int(total) if total.isdigit() else None
+    return response.content_length
+
+
+def _expected(span: Span, arrived: Arrived, response: aiohttp.ClientResponse) -> int | None:
+    """How many bytes of the span there are."""
+    size = arrived.size
+    if size is None:
+        return None if response.status == 200 or span.stop is None else span.stop - span.start
+    if span.start < 0:
+        return min(-span.start, size)
+    return max((size if span.stop is None else min(span.stop, size)) - span.start, 0)

@@ -1,0 +1,234 @@
+"""Putting a file in place: parents, temporary names, the comparison of checksums, cleaning up.
+
+Nothing half-written stays that looks finished: dCache removes an entry whose upload fails; at other
+doors, whose servers make no such promise, a file grows under a hidden name beside its target and is
+renamed when it is complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from rsdat.storage.dcache import checksums, errors, retrying
+from rsdat.storage.dcache.client import Client, Reply
+from rsdat.storage.dcache.namespace import Namespace
+from rsdat.storage.dcache.paths import parent, temporary
+from rsdat.storage.dcache.reading import Reader, Span
+from rsdat.storage.dcache.retrying import Tries
+from rsdat.storage.dcache.writing import Queue, Source, mismatches, upload
+
+
+class Store:
+    """Stores files at one door.
+
+    Parameters
+    ----------
+    names
+        The checksums to compute on the way.
+    renames
+        Whether files grow under a temporary name; None: at doors without a REST interface.
+    verifies
+        Whether the door is asked for its checksum where its answer did not say it.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        namespace: Namespace,
+        reader: Reader,
+        *,
+        names: tuple[str, ...] = ("adler32",),
+        renames: bool | None = None,
+        verifies: bool = True,
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._reader = reader
+        self.names = names
+        self._renames = renames
+        self._verifies = verifies
+
+    async def store(self, path: str, source: Source, *, create: bool = False) -> None:
+        """Upload a source to a path, complete or not at all.
+
+        Parameters
+        ----------
+        create
+            Refuse to replace a file.
+
+        Raises
+        ------
+        Exists
+            A file is there and may not be replaced.
+        WrongChecksum
+            The door has something else than what was sent; it was removed.
+        """
+        renames = not self._namespace.has_rest if self._renames is None else self._renames
+        if path == "/":
+            raise self._directory_in_the_way(path)
+        if not renames and await self._direct(path, source, create=create):
+            return
+        growing = await self.grow(path, source)
+        try:
+            if create and await self._namespace.exists(path):
+                raise self._exists(path)
+            await self.settle(growing, path)
+        except BaseException:
+            await self.discard(growing)
+            raise
+
+    async def grow(self, path: str, source: Source) -> str:
+        """Upload a source under a temporary name beside a path; the name."""
+        growing = temporary(path)
+        try:
+            refused = await self._verified(growing, source, {})
+            if refused is not None:
+                # The name is new: what is in the way is the directory's.
+                raise await self._why(growing, refused)
+        except BaseException:
+            await self.discard(growing)
+            raise
+        return growing
+
+    async def settle(self, growing: str, path: str) -> None:
+        """Give a complete file its name; a file in the way is replaced."""
+        try:
+            await self._namespace.move(growing, path)
+        except FileExistsError:
+            # The door does not overwrite. The new data is safe: the old may go.
+            await self._namespace.remove(path)
+            await self._namespace.move(growing, path)
+        self._reader.forget(path)
+
+    async def discard(self, growing: str) -> None:
+        """Remove what an upload has left, if the door still can be reached."""
+        with suppress(Exception):
+            # Shielded: the caller may be on its way out because it was cancelled.
+            await asyncio.shield(self._remove_if_there(growing))
+
+    async def _remove_if_there(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            await self._namespace.remove(path)
+
+    async def _direct(self, path: str, source: Source, *, create: bool) -> bool:
+        """Upload under the final name; False: the door does not replace files."""
+        headers = {"If-None-Match": "*"} if create else {}
+        refused = await self._verified(path, source, headers)
+        self._reader.forget(path)
+        if refused is None:
+            return True
+        if refused.status in (409, 412) and await self._namespace.exists(path):
+            if await self._namespace.is_directory(path):
+                raise self._directory_in_the_way(path)
+            if create:
+                raise self._exists(path)
+            return False
+        raise await self._why(path, refused)
+
+    async def _verified(self, path: str, source: Source, headers: dict[str, str]) -> Reply | None:
+        """Upload and compare, again after a difference; the door's refusal, None for success."""
+        tries = Tries(self._client.policy)
+        while True:
+            reply = await self._with_parents(path, source, headers)
+            if not reply.ok:
+                return reply
+            wrong = await self._compare(path, source, reply)
+            if not wrong:
+                return None
+            await self._remove_if_there(path)
+            if source.spent or not tries.left(retrying.DOUBTFUL_TRIES):
+                door = self._client.door.webdav
+                raise errors.WrongChecksum(
+                    f"{path} at {door}: what arrived differs in {', '.join(wrong)} from what was "
+                    "sent, and was removed",
+                    hint="write it again",
+                    path=path,
+                    door=door,
+                )
+            await tries.pause()
+
+    async def _with_parents(self, path: str, source: Source, headers: dict[str, str]) -> Reply:
+        """Upload; the directories above are made when the door misses them."""
+        if not (source.repeatable or self._namespace.has_rest) and not await self._has_parent(path):
+            # Servers other than dCache may refuse only after the data, which then is gone.
+            await self._namespace.make_directories(parent(path))
+        reply = await upload(self._client, path, source, headers)
+        if reply.status in (404, 409) and not source.spent and not await self._has_parent(path):
+            await self._namespace.make_directories(parent(path))
+            reply = await upload(self._client, path, source, headers)
+        return reply
+
+    async def _has_parent(self, path: str) -> bool:
+        try:
+            return await self._namespace.exists(parent(path))
+        except PermissionError:
+            return True
+
+    async def _compare(self, path: str, source: Source, reply: Reply) -> list[str]:
+        said = checksums.of_header(reply.headers)
+        if not self._verifies or set(said) & set(self.names):
+            return mismatches(source, said, None)
+        found = await self._namespace.info(path, ("checksum",))
+        return mismatches(source, found.get("checksums", {}), found["size"])
+
+    async def _why(self, path: str, reply: Reply) -> errors.DoorError:
+        if reply.status in (403, 405, 409) and await self._namespace.is_directory(path):
+            return self._directory_in_the_way(path)
+        above = parent(path)
+        if reply.status in (403, 405, 409) and not await self._namespace.is_directory(above):
+            return errors.NotDirectory(
+                f"cannot write {path} at {self._client.door.webdav}: {above} is not a directory",
+                hint="choose another name",
+                path=path,
+                door=self._client.door.webdav,
+            )
+        return self._namespace.refusal(reply, "write", path)
+
+    def _directory_in_the_way(self, path: str) -> errors.DoorError:
+        door = self._client.door.webdav
+        return errors.IsDirectory(
+            f"cannot write {path} at {door}: it is a directory",
+            hint="choose a name inside it",
+            path=path,
+            door=door,
+        )
+
+    def _exists(self, path: str) -> errors.DoorError:
+        door = self._client.door.webdav
+        return errors.Exists(
+            f"{path} at {door} exists", hint="choose another name", path=path, door=door
+        )
+
+    async def copy(self, source: str, target: str) -> None:
+        """Copy a file: by the door itself where it does that, else through this process."""
+        if await self._namespace.copy(source, target):
+            self._reader.forget(target)
+            return
+        size = (await self._namespace.info(source, ()))["size"]
+        queue = Queue(self.names, size, depth=16)
+
+        async def read() -> None:
+            sums = checksums.Sums()
+
+            async def hand_over(data: bytes) -> None:
+                sums.update(data)
+                queue.sums.update(data)
+                await queue.offer(data)
+
+            arrived = await self._reader.stream(source, Span(), hand_over)
+            if checksums.differences(sums.values(), arrived.sums or {}):
+                raise self._reader.wrong_checksum(source)
+            await queue.offer(None)
+
+        reading = asyncio.ensure_future(read())
+        storing = asyncio.ensure_future(self.store(target, queue))
+        try:
+            await asyncio.wait({reading, storing}, return_when=asyncio.FIRST_EXCEPTION)
+            for task in (reading, storing):
+                if task.done():
+                    task.result()
+        finally:
+            for task in (reading, storing):
+                task.cancel()
+            await asyncio.wait({reading, storing})
