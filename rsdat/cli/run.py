@@ -15,6 +15,7 @@ import typer
 from rsdat.errors import RsdatError
 
 if TYPE_CHECKING:
+    from rsdat.raster.progress import Progress, Report
     from rsdat.raster.recipes import Grid, Result, Storage
 
 app = typer.Typer(no_args_is_help=True, help="Satellite images to NDVI and composites.")
@@ -199,14 +200,14 @@ def _computing(session: str | None, quiet: bool) -> Iterator[tuple[str, Any]]:
     try:
         with _progress(quiet) as progress:
             yield place, progress
-    except RsdatError:
+    except RsdatError as error:
         # GDAL's callbacks swallow the interrupt, and what they return then looks like an error.
         if came:
-            _interrupted()
+            _interrupted(error)
             raise KeyboardInterrupt from None
         raise
-    except KeyboardInterrupt:
-        _interrupted()
+    except KeyboardInterrupt as error:
+        _interrupted(error)
         raise
     finally:
         for one, handler in previous.items():
@@ -215,8 +216,9 @@ def _computing(session: str | None, quiet: bool) -> Iterator[tuple[str, Any]]:
             client.close()
 
 
-def _interrupted() -> None:
-    print("rsdat: interrupted; nothing half-written is left", file=sys.stderr)
+def _interrupted(error: BaseException) -> None:
+    notes = getattr(error, "__notes__", None) or ["nothing half-written is left"]
+    print(f"rsdat: interrupted; {'; '.join(notes)}", file=sys.stderr)
 
 
 def _client(session: str | None) -> tuple[Any, str]:
@@ -265,27 +267,37 @@ def _directory(session: str) -> str:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str], Callable[[int, int], None]] | None]:
+def _progress(quiet: bool) -> Iterator[Callable[[str], Report] | None]:
     if quiet or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bars
 
     columns = (
-        "{task.description}",
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        "tiles",
-        TimeRemainingColumn(),
+        TextColumn("tiles {task.fields[rate]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Bars(*columns, console=Console(stderr=True)) as bar:
 
-        def counter(name: str) -> Callable[[int, int], None]:
-            task = bar.add_task(name, total=None)
-            return lambda done, total: bar.update(task, completed=done, total=total)
+        def counter(name: str) -> Report:
+            task = bar.add_task(name, total=None, rate="")
+            return lambda so_far: bar.update(
+                task, completed=so_far.done, total=so_far.total, rate=_rate(so_far)
+            )
 
         yield counter
+
+
+def _rate(progress: Progress) -> str:
+    """Throughput and time left, in words; what an earlier run had done does not count for it."""
+    if progress.left is None:
+        return f"({progress.kept} kept from an interrupted run)"
+    minutes, seconds = divmod(round(progress.left), 60)
+    return f"{progress.rate:.0f} MB/s, {minutes}:{seconds:02d} left"
 
 
 def _report(results: list[Result], place: str, seconds: float, as_json: bool) -> None:

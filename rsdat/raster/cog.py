@@ -1,38 +1,51 @@
 """Writing cloud optimised GeoTIFFs: tile by tile in bounded memory, there complete or not at all.
 
-Tiles go into a plain GeoTIFF beside the output as they are computed; GDAL's COG driver then lays
-it out with overviews, and the finished file takes its name in one step.
+Tiles are encoded where they are computed, with their part of the overviews, into part files in a
+hidden directory beside the output. Once all are there they are put together and the file takes
+its name. An interrupted run leaves the directory, and the next run of the same work goes on.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import time
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import odc.geo.xr  # noqa: F401  (registers the accessor .odc)
-import rasterio
-import rasterio.shutil
 import xarray as xr
-from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
-from rasterio.errors import RasterioError
-from rasterio.windows import Window
 
-from rsdat.errors import ConfigError, DataError
+from rsdat import __version__
+from rsdat.errors import ConfigError, RsdatError
 from rsdat.raster.files import settings
-from rsdat.raster.tiles import current_client, tiles
+from rsdat.raster.image import Image, Skipped
+from rsdat.raster.progress import Report
+from rsdat.raster.tiles import current_client
+from rsdat.raster.writers.arrays import image_of
+from rsdat.raster.writers.cog import assemble, check, directory_of
+from rsdat.raster.writers.encode import check_compression, codec
+from rsdat.raster.writers.overviews import check_method, usual_method
+from rsdat.raster.writers.run import Job, Run, job
+from rsdat.raster.writers.workroom import Workroom, cannot_write, workroom
 
-Progress = Callable[[int, int], None]
+__all__ = ["Written", "check_compression", "write_cog", "write_image"]
 
-#: Edge of a COG's tiles, in pixels.
-BLOCK = 512
-_COMPRESSIONS = ("zstd", "deflate", "lzw", "lerc_zstd", "none")
+
+@dataclass(frozen=True)
+class Written:
+    """A finished file, and what it took."""
+
+    path: Path
+    tiles: int
+    bytes: int
+    skipped: tuple[Skipped, ...]
+    """Sources that were left out, of all tiles."""
+    seconds: float
+    kept: int = 0
+    """Tiles that an earlier, interrupted run had computed."""
 
 
 def write_cog(
@@ -40,18 +53,22 @@ def write_cog(
     path: str | os.PathLike[str],
     *,
     compress: str = "zstd",
+    level: int | None = None,
     dtype: str | None = None,
     scale: float | None = None,
     nodata: float | None = None,
     overview_resampling: str | None = None,
     tags: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
+    resume: bool = True,
 ) -> Path:
     """Compute an image and write it as a cloud optimised GeoTIFF with overviews.
 
     Computes on the current Dask client (a session's workers) where there is one, else in threads
-    of this process; a few tiles at a time. The file appears when it is complete; an interrupted or
-    failed write leaves nothing, and the file that was there before as it was.
+    of this process; a few tiles at a time. The file appears when it is complete; after an
+    interrupted or failed write the file that was there before is as it was, and the tiles that
+    were done lie in a hidden directory beside it (``.NAME.parts``): the same call goes on from
+    there.
 
     Parameters
     ----------
@@ -62,6 +79,8 @@ def write_cog(
         The file to write; its directory is made where it is missing.
     compress
         ``zstd``, ``deflate``, ``lzw``, ``lerc_zstd`` or ``none``.
+    level
+        Effort of the compression; default 1 for ``zstd`` and ``lerc_zstd``, 6 for ``deflate``.
     dtype
         Type of the stored numbers; default as they are, float64 as float32. With an integer type,
         floats are stored as rounded ``value / scale`` and the file says so (GDAL's scale): NDVI
@@ -72,11 +91,16 @@ def write_cog(
         Value for "no data"; default NaN for floats, the lowest (signed) or 0 (unsigned) where
         floats are stored as integers, otherwise what the data says (attribute ``nodata``).
     overview_resampling
-        How overviews are made; default ``average`` for floats, ``nearest`` for integers.
+        How overviews are made: ``average``, ``nearest``, ``mode``, ``min`` or ``max``; default
+        ``average`` for floats and for integers with a scale, ``nearest`` for other integers.
     tags
         Further metadata to put into the file.
     progress
-        Called with the number of tiles done and of all.
+        Called with a :class:`~rsdat.raster.progress.Progress` after each tile.
+    resume
+        Go on where an interrupted run of the same work stopped, and leave the tiles for the next
+        run when this one is interrupted. Without Dask the pixels are there already, and nothing
+        is kept.
 
     Returns
     -------
@@ -84,217 +108,134 @@ def write_cog(
 
     Raises
     ------
+    ConfigError
+        The data has no grid, or several dates; an option is not known.
     DataError
-        A source cannot be read, the disk is full, or the directory cannot be written.
+        A source cannot be read, the disk is full, the directory cannot be written, or another
+        process writes the same file.
     """
-    names, image, geobox = _image(data)
-    stored, options = _encoding(image, dtype, scale, nodata)
-    check_compression(compress)
-    target = Path(os.path.abspath(os.path.expanduser(path)))
-    if target.is_dir():
-        raise ConfigError(f"output {target} is a directory", hint="name a file in it")
-    resampling = overview_resampling or ("average" if stored.dtype.kind == "f" else "nearest")
-    with _workshop(target) as room, settings():
-        _room(target, stored)
-        raw = room / "tiles.tif"
-        _write_tiles(raw, stored, geobox, names, options, dict(tags or {}), progress)
-        finished = room / target.name
-        _lay_out(raw, finished, compress, stored.dtype, resampling)
-        _check(finished, stored)
-        os.replace(finished, target)
-    return target
+    image = image_of(data, dtype, scale, nodata)
+    return write_image(
+        image,
+        path,
+        compress=compress,
+        level=level,
+        overview_resampling=overview_resampling,
+        tags=tags,
+        progress=progress,
+        client=current_client(),
+        resume=resume and hasattr(image.pixels, "dask"),
+    ).path
 
 
-def check_compression(name: str) -> None:
-    """Refuse a compression that :func:`write_cog` does not know."""
-    if name not in _COMPRESSIONS:
+def write_image(
+    image: Image,
+    path: str | os.PathLike[str],
+    *,
+    compress: str = "zstd",
+    level: int | None = None,
+    overview_resampling: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    progress: Report | None = None,
+    client: Any | None = None,
+    tile: int | tuple[int, int] | None = None,
+    memory: int | None = None,
+    resume: bool = True,
+) -> Written:
+    """Compute an image and write it as a cloud optimised GeoTIFF with overviews.
+
+    Parameters
+    ----------
+    image
+        What to write.
+    path, compress, level, overview_resampling, tags, progress
+        As in :func:`write_cog`.
+    client
+        The Dask client to compute on; None: threads of this process.
+    tile
+        Rows and columns of the tiles, multiples of 512; default from the image's blocks, its size
+        and ``memory``.
+    memory
+        Bytes that the tiles in work may take together in this process, or in one worker's thread
+        where there is a client.
+    resume
+        Go on where an interrupted run of the same work stopped, and keep the tiles for the next.
+
+    Returns
+    -------
+    The path, and what it took.
+
+    Raises
+    ------
+    ConfigError
+        An option is not known, or the image has several dates.
+    DataError
+        A tile cannot be computed, the disk is full, or another process writes the same file.
+    """
+    started = time.monotonic()
+    if image.times is not None:
         raise ConfigError(
-            f"compression {name!r} is not known", hint=f"use one of {', '.join(_COMPRESSIONS)}"
+            f"the image has {len(image.times)} dates, and a COG holds one",
+            hint="composite them, or write Zarr",
         )
+    method = overview_resampling or usual_method(image.dtype, image.scales)
+    check_method(method)
+    packing = codec(compress, image.dtype, level)
+    work = job(image, path, packing, method, client=client, tile=tile, memory=memory)
+    fingerprint = work.fingerprint() if resume else {"run": uuid.uuid4().hex}
+    with (
+        settings(),
+        _disk_errors(work.target),
+        workroom(work.target, fingerprint, resume=resume) as room,
+    ):
+        run = Run(work, room, progress, client)
+        with _for_the_next_run(run, room, work, resume), _disk_errors(work.target):
+            work.check_disk()
+            size = _finish(work, run, room, dict(tags or {}))
+    seconds = time.monotonic() - started
+    return Written(work.target, work.tiles, size, run.skipped, seconds, run.kept)
 
 
-def _image(data: xr.DataArray | xr.Dataset) -> tuple[list[str], Any, GeoBox]:
-    """Band names, the array (band, y, x), and the grid."""
-    if isinstance(data, xr.Dataset):
-        if not data.data_vars:
-            raise ConfigError("the dataset has no variables to write", hint="keep at least one")
-        names = [str(name) for name in data.data_vars]
-        layers = [_flat(data[name]) for name in data.data_vars]
-        array = xr.concat(layers, dim="band", coords="minimal", compat="override", join="exact")
-        nodata = {repr(layer.attrs.get("nodata")) for layer in layers}
-        array = array.assign_attrs(layers[0].attrs if len(nodata) == 1 else {})
-    else:
-        array = _flat(data)
-        if array.ndim == 2:
-            array = array.expand_dims("band")
-        names = [str(data.name or "data")]
-        if array.sizes[array.dims[0]] > 1:
-            labels = array.coords.get(array.dims[0])
-            count = array.sizes[array.dims[0]]
-            names = [str(v) for v in (labels.values if labels is not None else range(1, count + 1))]
-    geobox = array.odc.geobox
-    if geobox is None or geobox.crs is None:
-        raise ConfigError(
-            "the data has no grid with a CRS, so it cannot be placed on the earth",
-            hint="keep its coordinates y, x and spatial_ref, or assign a CRS: da.odc.assign_crs(…)",
-        )
-    return names, array, geobox
-
-
-def _flat(array: xr.DataArray) -> xr.DataArray:
-    if "time" in array.dims:
-        if array.sizes["time"] != 1:
-            raise ConfigError(
-                f"the data has {array.sizes['time']} dates, and a COG holds one",
-                hint="composite them, or pick one: data.isel(time=0)",
-            )
-        array = array.isel(time=0, drop=True)
-    if array.ndim not in (2, 3):
-        raise ConfigError(
-            f"the data has dimensions {array.dims}; a COG takes (y, x) or (band, y, x)",
-            hint="select along the others first",
-        )
-    return array
-
-
-def _encoding(
-    image: xr.DataArray, dtype: str | None, scale: float | None, nodata: Any
-) -> tuple[xr.DataArray, dict[str, Any]]:
-    """The image in the type that is stored, and nodata and scale for the file."""
-    source = image.dtype
-    target = np.dtype(dtype or ("float32" if source == np.float64 else source))
-    if source.kind == "f" and target.kind in "iu":
-        unit = 1e-4 if scale is None else scale
-        limits = np.iinfo(target)
-        fill = float(nodata) if nodata is not None else float(limits.min)
-        stored = xr.apply_ufunc(
-            _quantise,
-            image,
-            kwargs={"unit": unit, "fill": fill, "dtype": target.name},
-            dask="parallelized",
-            output_dtypes=[target],
-            keep_attrs=True,
-        )
-        return stored, {"nodata": fill, "scale": unit, "offset": 0.0}
-    known = image.attrs.get("nodata") if nodata is None else nodata
-    if known is None and target.kind == "f":
-        known = float("nan")
-    unit = image.attrs.get("scale", 1.0) if scale is None else scale
-    numbers = {"nodata": known, "scale": unit, "offset": image.attrs.get("offset", 0.0)}
-    return image.astype(target, keep_attrs=True) if target != source else image, numbers
-
-
-def _quantise(values: NDArray[Any], *, unit: float, fill: float, dtype: str) -> NDArray[Any]:
-    limits = np.iinfo(dtype)
-    low, high = float(limits.min), float(limits.max)
-    # The nodata value must stay free: numbers at that end of the range move one step in.
-    low, high = low + (fill == low), high - (fill == high)
-    with np.errstate(invalid="ignore"):
-        numbers = np.clip(np.rint(values / np.float32(unit)), low, high)
-    return np.where(np.isnan(values), np.float32(fill), numbers).astype(dtype)
+def _finish(work: Job, run: Run, room: Workroom, tags: dict[str, str]) -> int:
+    """Make the parts and the file, and give it its name; its size in bytes."""
+    software = {"TIFFTAG_SOFTWARE": f"rsdat {__version__}"}
+    main = directory_of(work.image, work.codec, software | tags)
+    parts = run.parts()
+    finished = room.path / "finished.tif"
+    bands = len(work.image.bands)
+    size = assemble(finished, work.target, main, work.passes, parts, bands)
+    check(finished, bands, len(work.passes[0].shapes))
+    os.replace(finished, work.target)
+    room.clear()
+    return size
 
 
 @contextmanager
-def _workshop(target: Path) -> Iterator[Path]:
-    """A hidden directory beside the output, gone afterwards; disk errors in plain words."""
+def _disk_errors(target: Path) -> Iterator[None]:
+    """What the disk or GDAL says, in plain words."""
+    import rasterio
+
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        room = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise DataError(
-            f"{target.parent} cannot be written: {error.strerror}",
-            hint="choose another place for the output",
-        ) from error
+        yield
+    except (OSError, rasterio.errors.RasterioError, rasterio._err.CPLE_BaseError) as error:
+        cause = error.strerror if isinstance(error, OSError) else None
+        cause = cause or str(error.__cause__ or error).strip() or type(error).__name__
+        raise cannot_write(target, cause) from error
+
+
+@contextmanager
+def _for_the_next_run(run: Run, room: Workroom, work: Job, resume: bool) -> Iterator[None]:
+    """After an error or an interrupt: leave the tiles that are done, and say so."""
     try:
-        yield room
-    except (OSError, RasterioError, rasterio._err.CPLE_BaseError) as error:
-        cause = str(error.__cause__ or error).strip() or type(error).__name__
-        raise DataError(
-            f"{target} cannot be written: {cause}",
-            hint=f"{_free(target.parent)} free there: make room, or choose another place",
-        ) from error
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
-
-
-def _free(directory: Path) -> str:
-    return f"{shutil.disk_usage(directory).free / 1e6:.0f} MB are"
-
-
-def _room(target: Path, stored: xr.DataArray) -> None:
-    if shutil.disk_usage(target.parent).free < stored.nbytes:
-        raise DataError(
-            f"{target} cannot be written: its tiles take {stored.nbytes / 1e6:.0f} MB",
-            hint=f"{_free(target.parent)} free there: make room, or choose another place",
-        )
-
-
-def _write_tiles(
-    raw: Path,
-    stored: xr.DataArray,
-    geobox: GeoBox,
-    names: list[str],
-    options: dict[str, Any],
-    tags: dict[str, str],
-    progress: Progress | None,
-) -> None:
-    profile = {
-        "driver": "GTiff",
-        "count": stored.shape[0],
-        "height": geobox.height,
-        "width": geobox.width,
-        "dtype": stored.dtype.name,
-        "crs": geobox.crs.to_wkt(),
-        "transform": geobox.transform,
-        "nodata": options["nodata"],
-        # Uncompressed: a tile that arrives in parts is completed in place.
-        "compress": "none",
-        "tiled": True,
-        "blockxsize": BLOCK,
-        "blockysize": BLOCK,
-        "interleave": "band",
-        "BIGTIFF": "IF_SAFER",
-        "SPARSE_OK": True,
-    }
-    data = stored.data
-    total = int(np.prod(data.numblocks)) if hasattr(data, "numblocks") else 1
-    with rasterio.open(raw, "w", **profile) as opened:
-        opened.descriptions = tuple(names)
-        opened.scales = [options["scale"]] * stored.shape[0]
-        opened.offsets = [options["offset"]] * stored.shape[0]
-        opened.update_tags(**tags)
-        for done, (span, values) in enumerate(tiles(data, current_client()), start=1):
-            bands, rows, columns = span
-            window = Window(
-                columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
-            )
-            opened.write(values, list(range(bands.start + 1, bands.stop + 1)), window=window)
-            if progress:
-                progress(done, total)
-
-
-def _lay_out(raw: Path, finished: Path, compress: str, dtype: Any, resampling: str) -> None:
-    options = {
-        "COMPRESS": compress.upper(),
-        "BLOCKSIZE": BLOCK,
-        "OVERVIEW_RESAMPLING": resampling.upper(),
-        "BIGTIFF": "IF_SAFER",
-        "NUM_THREADS": "ALL_CPUS",
-    }
-    if compress in ("zstd", "deflate", "lzw"):
-        # A float predictor halves smooth images; differencing does the same for integers.
-        options["PREDICTOR"] = "FLOATING_POINT" if dtype.kind == "f" else "STANDARD"
-    if compress == "zstd":
-        options["LEVEL"] = 1
-    rasterio.shutil.copy(raw, finished, driver="COG", **options)
-
-
-def _check(finished: Path, stored: xr.DataArray) -> None:
-    """Read the last pixels of the file and its overviews: a cut file is found in time."""
-    count, height, width = stored.shape
-    with rasterio.open(finished) as opened:
-        levels = len(opened.overviews(1))
-        opened.read(count, window=Window(width - 1, height - 1, 1, 1))
-    for level in range(levels):
-        with rasterio.open(finished, overview_level=level) as opened:
-            opened.read(count, window=Window(opened.width - 1, opened.height - 1, 1, 1))
+        yield
+    except BaseException as error:
+        (room.path / "finished.tif").unlink(missing_ok=True)
+        if not resume or not run.done:
+            room.clear()
+            raise
+        words = f"{run.done} of {work.tiles} tiles are kept; run again to continue"
+        if isinstance(error, RsdatError):
+            hint = f"{error.hint}; {words}" if error.hint else words
+            raise type(error)(error.message, hint=hint) from error
+        error.add_note(words)
+        raise

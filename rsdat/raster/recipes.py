@@ -13,13 +13,14 @@ import xarray as xr
 
 from rsdat.catalog import describe_result
 from rsdat.errors import ConfigError
-from rsdat.raster.cog import Progress, write_cog
+from rsdat.raster.cog import write_cog
 from rsdat.raster.grids import Bounds
 from rsdat.raster.indices import ndvi
 from rsdat.raster.loading import load
 from rsdat.raster.masks import mask_clouds, quality_band
 from rsdat.raster.outputs import output, outputs
 from rsdat.raster.preview import preview
+from rsdat.raster.progress import Report
 from rsdat.raster.reducers import check_method, composite
 
 INDICES = ("ndvi",)
@@ -64,7 +65,7 @@ def run_ndvi(
     grid: Grid | None = None,
     mask: bool = False,
     storage: Storage | None = None,
-    progress: Callable[[str], Progress] | None = None,
+    progress: Callable[[str], Report] | None = None,
 ) -> list[Result]:
     """NDVI of each item, a COG each; ``progress`` is asked for one counter per item's name."""
     grid, storage = grid or Grid(), storage or Storage()
@@ -96,7 +97,7 @@ def run_composite(
     grid: Grid | None = None,
     mask: bool = True,
     storage: Storage | None = None,
-    progress: Callable[[str], Progress] | None = None,
+    progress: Callable[[str], Report] | None = None,
 ) -> Result:
     """One composite of all items: of bands, of an index of each date, or both in that order."""
     grid, storage = grid or Grid(), storage or Storage()
@@ -134,7 +135,7 @@ def _finish(
     items: Sequence[pystac.Item],
     chain: dict[str, Any],
     storage: Storage,
-    counter: Progress | None,
+    counter: Report | None,
 ) -> Result:
     from rsdat import __version__
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import signal
 import subprocess
@@ -82,38 +83,70 @@ def test_a_dataset_becomes_bands(tmp_path):
 
 def test_progress_counts_every_tile(tmp_path):
     seen = []
-    write_cog(
-        image(), tmp_path / "out.tif", progress=lambda done, total: seen.append((done, total))
-    )
-    assert seen == [(n, 9) for n in range(1, 10)]
+    write_cog(image(), tmp_path / "out.tif", progress=seen.append)
+    assert [(one.done, one.total) for one in seen] == [(n, 6) for n in range(1, 7)]
+    assert seen[-1].bytes_done == GRID.shape[0] * GRID.shape[1] * 4
 
 
-def test_a_failing_tile_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = write_cog(image(), tmp_path / "out.tif")
-    before = path.read_bytes()
-
+def failing(message="item x: asset red cannot be read", at=(2, 2)) -> xr.DataArray:
     def fail(block, block_id=None):
-        if block_id == (1, 1):
-            raise DataError("item x: asset red cannot be read")
+        if block_id == at:
+            raise DataError(message, hint="fetch it")
         return block
 
     broken = image()
     broken.data = da.map_blocks(
-        fail, broken.data, dtype="float32", meta=np.empty((0, 0), "float32")
+        fail, broken.data, dtype="float32", meta=np.empty((0, 0), "float32"), name="broken"
     )
-    with pytest.raises(DataError, match="asset red"):
-        write_cog(broken, path)
+    return broken
+
+
+def test_a_failing_tile_leaves_the_old_file_and_the_tiles_that_were_done(tmp_path):
+    path = write_cog(image(), tmp_path / "out.tif")
+    before = path.read_bytes()
+    with pytest.raises(DataError, match="asset red") as caught:
+        write_cog(failing(), path)
     assert path.read_bytes() == before
+    assert re.fullmatch(
+        r"fetch it; \d of 6 tiles are kept; run again to continue", caught.value.hint
+    )
+    assert {file.name for file in tmp_path.iterdir()} == {"out.tif", ".out.tif.parts"}
+
+
+def test_an_error_in_the_first_tile_leaves_nothing(tmp_path):
+    def fail(block):
+        raise ValueError("odd number")
+
+    data = image(chunks=(700, 900))
+    data.data = data.data.map_blocks(fail, dtype="float32", meta=np.empty((0, 0), "float32"))
+    with pytest.raises(DataError, match=r"rows 0 to 699, columns 0 to 899: ValueError: odd number"):
+        write_cog(data, tmp_path / "out.tif")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_write_goes_on_with_the_missing_tiles(tmp_path):
+    def stop(progress):
+        if progress.done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        write_cog(image(), tmp_path / "out.tif", progress=stop)
+    assert caught.value.__notes__ == ["3 of 6 tiles are kept; run again to continue"]
+    assert [file.name for file in tmp_path.iterdir()] == [".out.tif.parts"]
+
+    seen = []
+    path = write_cog(image(), tmp_path / "out.tif", progress=seen.append)
+    assert [(one.done, one.kept) for one in seen] == [(n, 3) for n in range(3, 7)]
+    np.testing.assert_array_equal(read(path), image().values)
     assert [file.name for file in tmp_path.iterdir()] == ["out.tif"]
 
 
-def test_an_interrupted_write_leaves_nothing(tmp_path):
-    def stop(done, total):
-        if done == 3:
-            raise KeyboardInterrupt
+def test_pixels_that_are_there_already_leave_nothing(tmp_path):
+    def stop(progress):
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_cog(image(), tmp_path / "out.tif", progress=stop)
+        write_cog(image().compute(), tmp_path / "out.tif", progress=stop)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -85,8 +85,10 @@ def _quarters(strip: Array) -> Array:
 def _valid(values: Array, fill: Any) -> NDArray[np.bool_]:
     if fill is None:
         return np.ones(values.shape, bool)
-    known = values != fill
-    return known & ~np.isnan(values) if values.dtype.kind == "f" else known
+    known: NDArray[np.bool_] = values != fill
+    if values.dtype.kind == "f":
+        known &= ~np.isnan(values)
+    return known
 
 
 def _average(strip: Array, fill: Any, out: Array) -> None:
@@ -104,10 +106,10 @@ def _average_of_floats(strip: Array, fill: Any, out: Array) -> None:
         np.add(sums[:, ::2], sums[:, 1::2], out=out)
         out *= strip.dtype.type(0.25)
         if np.isnan(fill):
-            touched = np.isnan(out)
+            touched: NDArray[np.bool_] = np.isnan(out)
         else:
             missing = ~_valid(strip, fill)
-            touched = _quarters(missing).any(axis=0)
+            touched = np.any(_quarters(missing), axis=0)
         if touched.any():
             parts = _quarters(strip)[:, touched]
             valid = _valid(parts, fill)
@@ -119,7 +121,7 @@ def _average_of_floats(strip: Array, fill: Any, out: Array) -> None:
 
 def _average_of_integers(strip: Array, fill: Any, out: Array) -> None:
     if strip.itemsize == 8:
-        touched = np.ones(out.shape, bool)
+        touched: NDArray[np.bool_] = np.ones(out.shape, bool)
     else:
         wide = "int32" if strip.itemsize <= 2 else "int64"
         sums = np.add(strip[::2], strip[1::2], dtype=wide)
@@ -132,7 +134,7 @@ def _average_of_integers(strip: Array, fill: Any, out: Array) -> None:
         missing = strip == fill
         if not missing.any():
             return
-        touched = _quarters(missing).any(axis=0)
+        touched = np.any(_quarters(missing), axis=0)
     parts = _quarters(strip)[:, touched]
     valid = _valid(parts, fill)
     count = valid.sum(axis=0).astype(strip.dtype)
@@ -147,7 +149,8 @@ def _rounded_mean(parts: Array, valid: NDArray[np.bool_], count: Array) -> Array
     floors, remainders = np.divmod(parts, divisor)
     whole: Array = floors.sum(axis=0, dtype=parts.dtype)
     rest = remainders.sum(axis=0, dtype=parts.dtype)
-    return whole + (2 * rest + divisor) // (2 * divisor)
+    whole += (2 * rest + divisor) // (2 * divisor)
+    return whole
 
 
 def _step_aside(strip: Array, fill: Any, out: Array) -> None:
