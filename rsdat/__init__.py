@@ -12,6 +12,7 @@ _EXPORTS = {
     "client": "rsdat.cluster",
     "composite": "rsdat.raster",
     "get_cluster": "rsdat.cluster",
+    "index": "rsdat.raster",
     "load": "rsdat.raster",
     "mask_clouds": "rsdat.raster",
     "ndvi": "rsdat.raster",
@@ -25,6 +26,7 @@ __all__ = [
     "client",
     "composite",
     "get_cluster",
+    "index",
     "load",
     "mask_clouds",
     "ndvi",
@@ -36,7 +38,7 @@ __all__ = [
 if TYPE_CHECKING:
     from rsdat.catalog import open_catalog, search
     from rsdat.cluster import client, get_cluster
-    from rsdat.raster import chain, composite, load, mask_clouds, ndvi, write_cog
+    from rsdat.raster import chain, composite, index, load, mask_clouds, ndvi, write_cog
 
 
 def __getattr__(name: str) -> Any:

@@ -2,10 +2,20 @@
 
 from rsdat.raster.chains import Chain, chain
 from rsdat.raster.cog import write_cog
-from rsdat.raster.indices import ndvi
+from rsdat.raster.indices import index, ndvi
 from rsdat.raster.loading import load
 from rsdat.raster.masks import mask_clouds
 from rsdat.raster.preview import preview
 from rsdat.raster.reducers import composite
 
-__all__ = ["Chain", "chain", "composite", "load", "mask_clouds", "ndvi", "preview", "write_cog"]
+__all__ = [
+    "Chain",
+    "chain",
+    "composite",
+    "index",
+    "load",
+    "mask_clouds",
+    "ndvi",
+    "preview",
+    "write_cog",
+]
