@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rsdat.raster.kernels.kernel import Kernel
 from rsdat.raster.kernels.networks import selection
-from rsdat.raster.kernels.stored import Stored, bits, replace, replaced, strip_length
+from rsdat.raster.kernels.stored import Stored, bits, replaced, strip_length
 
 Array = NDArray[Any]
 
@@ -63,9 +63,7 @@ class Median(Kernel):
                 continue
             where = bits(absent, stored.word)
             filling = self._filling[band, place]
-            words = target.view(stored.word)
-            words[...] = part.view(stored.word)
-            replace(words, filling, where)
+            replaced(part.view(stored.word), filling, where, out=target.view(stored.word))
             filling ^= np.bitwise_and(where, flip, out=where)
             self._empty[band, place] &= absent
         self._layers.append(layer)
@@ -90,7 +88,8 @@ class Median(Kernel):
                     low, high = self._alone(low, high, self._filling[band, place])
                 middle = stored.physical(low, band)
                 if low is not high:
-                    middle += stored.physical(high, band)
+                    with np.errstate(invalid="ignore"):  # inf - inf where nothing is valid
+                        middle += stored.physical(high, band)
                     middle *= np.float32(0.5)
                 if self._empty is not None:
                     middle[self._empty[band, place]] = np.nan
@@ -139,10 +138,13 @@ class Percentile(Kernel):
         length = strip_length(6, stored.itemsize)
         for band, place, part, absent in stored.parts(values, missing, length):
             target = layer[band, place]
-            target[...] = part
-            if absent is not None:
-                replace(target.view(stored.word), stored.highest, bits(absent, stored.word))
-                self._missing[band, place] += absent
+            if absent is None:
+                target[...] = part
+                continue
+            where = bits(absent, stored.word)
+            words = part.view(stored.word)
+            replaced(words, stored.highest, where, out=target.view(stored.word))
+            self._missing[band, place] += absent
         self._layers.append(layer)
 
     def _result(self) -> NDArray[np.float32]:

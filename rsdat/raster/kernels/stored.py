@@ -16,10 +16,11 @@ Array = NDArray[Any]
 
 DTYPES = ("uint8", "int16", "uint16", "float32")
 
-#: Bytes that one strip works on, over all its arrays. Measured: a call of numpy costs as much as
-#: 10 000 pixels, so that strips of 32 768 in L3 beat shorter ones in L2.
+#: Bytes that one strip works on, over all its arrays: a core's share of the L3 cache. Strips that
+#: fit in L2 are no faster, as a call of numpy costs as much as 10 000 pixels; and threads then do
+#: little but hand each other the interpreter's lock (measured with two: half the throughput).
 _WORKING_SET = 4 << 20
-_SHORTEST, _LONGEST = 4096, 32_768
+_SHORTEST, _LONGEST = 1 << 13, 1 << 17
 
 
 def strip_length(arrays: int, itemsize: int) -> int:
@@ -155,19 +156,16 @@ def bits(flags: Array, word: np.dtype[Any]) -> Array:
 
 
 def replace(target: Array, values: Any, where: Array) -> None:
-    """Set words to others where these bits are set.
+    """Set words to others where these bits are set."""
+    replaced(target, values, where, out=target)
+
+
+def replaced(source: Array, values: Any, where: Array, out: Array | None = None) -> Array:
+    """Words with others in their place where these bits are set.
 
     Three operations without a branch: a masked copy is as fast where a mask has large patches, and
     six times slower where it changes from pixel to pixel.
     """
-    change = np.bitwise_xor(target, values)
-    np.bitwise_and(change, where, out=change)
-    np.bitwise_xor(target, change, out=target)
-
-
-def replaced(source: Array, values: Any, where: Array) -> Array:
-    """Words with others in their place where these bits are set; a new array."""
     change: Array = np.bitwise_xor(source, values)
     np.bitwise_and(change, where, out=change)
-    np.bitwise_xor(source, change, out=change)
-    return change
+    return np.bitwise_xor(source, change, out=change if out is None else out)

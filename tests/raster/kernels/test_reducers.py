@@ -17,6 +17,7 @@ from rsdat.raster.kernels import (
     check_method,
     reducer,
     result_bands,
+    stored,
 )
 
 SCALE, OFFSET = 0.0001, -0.1
@@ -75,7 +76,7 @@ def quiet(function, *args, **kwargs):
 
 
 def check_against_numpy(case):
-    values, missing, days = case
+    values, missing, _ = case
     stack = physical_stack(values, missing)
     equal = np.testing.assert_array_equal
     equal(run("median", *case), quiet(np.nanmedian, stack, axis=0))
@@ -104,16 +105,17 @@ def test_many_dates(dates, data):
     check_against_numpy(data.draw(layers(dates=dates)))
 
 
-def test_more_pixels_than_a_strip():
+@pytest.mark.parametrize("method", NAMED)
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_strips_make_no_difference(method, dtype, monkeypatch):
     rng = np.random.default_rng(0)
-    values = rng.integers(0, 65536, (5, 2, 301, 333), dtype="uint16")
-    missing = list(rng.random(values.shape) < 0.4)
-    check_against_numpy((values, missing, np.arange(5.0)))
-
-
-def pixels(stack):
-    """Every pixel's (date, band)."""
-    return np.moveaxis(stack, (2, 3), (0, 1)).reshape(-1, *stack.shape[:2])
+    values = rng.integers(0, 9000, (5, 2, 21, 33)).astype(dtype)
+    missing = rng.random(values.shape) < 0.4
+    missing[..., 5:15, :] = False
+    missing[..., 15:, :] = True
+    whole = run(method, values, missing, range(5))
+    monkeypatch.setattr(stored, "_LONGEST", 64)
+    np.testing.assert_array_equal(run(method, values, missing, range(5)), whole)
 
 
 @settings(deadline=None, max_examples=40)
