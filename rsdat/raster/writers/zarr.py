@@ -2,47 +2,108 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
 import time
-from collections.abc import Generator, Iterator, Mapping
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rsdat.errors import ConfigError, DataError
-from rsdat.raster import tiles
+from rsdat import __version__
+from rsdat.errors import ConfigError
 from rsdat.raster.image import Image, Skipped, Span
 from rsdat.raster.progress import Progress, Report
+from rsdat.raster.tiles import compute, cores, current_client
 from rsdat.raster.writers.overviews import check_method, usual_method
-from rsdat.raster.writers.zarr_layout import Level, levels, shard_shape, spans
+from rsdat.raster.writers.zarr_layout import cut, spans
 from rsdat.raster.writers.zarr_parts import Finished, LocalParts, local_parts
 from rsdat.raster.writers.zarr_remote import RemoteParts, remote_parts
 from rsdat.raster.writers.zarr_shards import Encoding
-from rsdat.raster.writers.zarr_store import Files, Plan, coarser, make_store, write_tile
-from rsdat.storage import absolute, is_remote, shown
+from rsdat.raster.writers.zarr_store import (
+    Plan,
+    coarser,
+    metadata,
+    put,
+    put_metadata,
+    refused,
+    write_tile,
+)
+from rsdat.storage import absolute, is_remote
 
-#: Part of the fingerprint: a store begun by another layout is not gone on with.
-_LAYOUT = 1
+if TYPE_CHECKING:
+    import xarray as xr
+
+Parts = LocalParts | RemoteParts
+
+#: Names that the coordinates have.
 _TAKEN = ("x", "y", "time", "spatial_ref")
 
 
 @dataclass(frozen=True)
-class WrittenStore:
-    """What was written: where, how much of it in this run, and what had to be left out."""
+class Written:
+    """A finished store, and what it took."""
 
-    store: str
+    path: str
+    """Where it is: a path or an address."""
     tiles: int
-    computed: int
-    """Tiles computed in this run; the others were there from an interrupted one."""
-    levels: int
+    bytes: int
+    """Of the shards that tiles have written."""
     skipped: tuple[Skipped, ...]
+    """Sources that were left out, of all tiles."""
+    seconds: float
+    kept: int
+    """Tiles that an earlier, interrupted run had computed."""
+    levels: int
+
+
+def write_zarr(
+    data: xr.DataArray | xr.Dataset,
+    store: str | os.PathLike[str],
+    *,
+    dtype: str | None = None,
+    scale: float | None = None,
+    nodata: float | None = None,
+    resume: bool = True,
+    **options: Any,
+) -> Written:
+    """Compute xarray data and write it as a Zarr v3 store with overviews.
+
+    Computes on the current Dask client (a session's workers) where there is one, else in threads
+    of this process; a few tiles at a time. How the store looks, and what happens to an interrupted
+    run, says :func:`write_image`.
+
+    Parameters
+    ----------
+    data
+        DataArray (y, x), (band, y, x) or (time, y, x), or a Dataset of (y, x) or (time, y, x)
+        variables; on a grid with a CRS.
+    store
+        Path or address of the store.
+    dtype, scale, nodata
+        How numbers are stored, as in :func:`rsdat.write_cog`: NDVI with ``dtype="int16"`` takes a
+        quarter of the space, and xarray reads it as NDVI again.
+    resume
+        As in :func:`write_image`. Without Dask the pixels are there already, and nothing is kept.
+    **options
+        The other options of :func:`write_image`.
+
+    Raises
+    ------
+    ConfigError
+        The data has no grid, or an option is not possible.
+    DataError
+        As in :func:`write_image`.
+    """
+    from rsdat.raster.writers.zarr_arrays import image_of
+
+    image = image_of(data, dtype, scale, nodata)
+    options.setdefault("client", current_client())
+    return write_image(image, store, resume=resume and hasattr(image.pixels, "dask"), **options)
 
 
 def write_image(
@@ -54,19 +115,20 @@ def write_image(
     compress: str = "zstd",
     level: int = 1,
     multiscales: bool = True,
-    resampling: str | None = None,
+    overview_resampling: str | None = None,
+    attrs: Mapping[str, Any] | None = None,
     progress: Report | None = None,
     client: Any | None = None,
+    memory: int | None = None,
     resume: bool = True,
-    attrs: Mapping[str, Any] | None = None,
-) -> WrittenStore:
+) -> Written:
     """Compute an image tile by tile and write it as a Zarr v3 store.
 
     Each band is an array (y, x), or (time, y, x) where the image has times, of the numbers that the
     image stores; xarray makes physical values of them, NaN where there is no data. With
     ``multiscales`` the root has a group for each level: ``xr.open_zarr(store, group="0")`` is the
-    image, ``"1"`` has half its resolution, and ``xr.open_datatree(store)`` opens all. Without, the
-    bands lie at the root: ``xr.open_zarr(store)``.
+    image, ``"1"`` has half its resolution, and ``xr.open_datatree(store, engine="zarr")`` opens
+    all. Without, the bands lie at the root: ``xr.open_zarr(store)``.
 
     On a local or shared file system the store is built beside its name (``.NAME.parts``) and
     appears when it is complete; an interrupted run is gone on with by the same call. At a remote
@@ -76,7 +138,7 @@ def write_image(
     Parameters
     ----------
     image
-        What to compute, tile by tile.
+        What to write.
     store
         Path or address of the store.
     shard
@@ -90,17 +152,24 @@ def write_image(
         Of the compression, 1 (fast) to 9 (small).
     multiscales
         Whether to write overviews, each of half the resolution, down to one chunk.
-    resampling
-        How they are made, ``average`` or ``nearest``; default ``average`` for floats and scaled
-        integers, ``nearest`` for other integers, which may be classes.
+    overview_resampling
+        How they are made: ``average``, ``nearest``, ``mode``, ``min`` or ``max``; default
+        ``average`` for floats and for integers with a scale, ``nearest`` for other integers.
+    attrs
+        Further attributes of the root.
     progress
         Called with a :class:`~rsdat.raster.progress.Progress` after each tile.
     client
-        A Dask client to compute on; default the current one, else threads of this process.
+        The Dask client to compute on; None: threads of this process.
+    memory
+        Bytes that the tiles in work may take together in this process, or in one worker's thread
+        where there is a client.
     resume
-        Whether to go on with what an interrupted run of the same image has left.
-    attrs
-        Further attributes of the root.
+        Go on where an interrupted run of the same work stopped, and keep the tiles for the next.
+
+    Returns
+    -------
+    The path, and what it took.
 
     Raises
     ------
@@ -109,26 +178,42 @@ def write_image(
     DataError
         A tile cannot be computed or written, or another process writes the same store.
     """
-    check_method(resampling or "average")
+    started = time.monotonic()
     _check_bands(image)
-    encoding = Encoding(image.dtype, _fill(image), compress, level)
-    cut = levels(
-        image.geobox.shape, shard_shape(image, shard, chunk), chunk, multiscales=multiscales
-    )
+    method = overview_resampling or usual_method(image.dtype, image.scales)
+    check_method(method)
+    layout = cut(image, shard, chunk, multiscales, memory, 1 if client is not None else cores())
     place = absolute(store)
-    plan = _plan(image, place, encoding, cut, multiscales, resampling)
-    with _parts(place, _fingerprint(image, plan)) as parts:
-        plan = replace(plan, root=parts.root)
-        finished = parts.finished() if resume else {}
-        if not finished:
-            parts.clear()
-            make_store(plan, image, {**(attrs or {}), **parts.attributes})
-        client = client or tiles.current_client()
-        computed = _write_tiles(plan, image, parts, finished, client, progress)
-        _write_rest(plan, client)
+    plan = Plan(
+        target=place,
+        root="",
+        mark="",
+        bands=image.bands,
+        times=None if image.times is None else len(image.times),
+        nodata=image.nodata,
+        encoding=Encoding(
+            image.dtype, 0 if image.nodata is None else image.nodata, compress, level
+        ),
+        levels=layout.levels,
+        multiscales=multiscales,
+        resampling=method,
+    )
+    fingerprint = _fingerprint(image, plan) if resume else {"run": uuid.uuid4().hex}
+    with _parts(place, fingerprint, resume) as parts:
+        run = _Run(replace(plan, root=parts.root, mark=parts.mark), image, parts, layout.threads)
+        run.prepare(attrs or {})
+        run.tiles(client, progress)
+        run.rest()
         parts.publish()
-    skipped = tuple(entry for tile in finished.values() for entry in tile.skipped)
-    return WrittenStore(place, len(finished), computed, len(plan.levels), skipped)
+    return Written(
+        path=place,
+        tiles=len(run.finished),
+        bytes=sum(size for tile in run.finished.values() for _, size in tile.files),
+        skipped=tuple(dict.fromkeys(s for tile in run.finished.values() for s in tile.skipped)),
+        seconds=time.monotonic() - started,
+        kept=run.kept,
+        levels=len(plan.levels),
+    )
 
 
 def _check_bands(image: Image) -> None:
@@ -144,110 +229,99 @@ def _check_bands(image: Image) -> None:
         )
 
 
-def _fill(image: Image) -> float:
-    return 0.0 if image.nodata is None else image.nodata
-
-
-def _plan(
-    image: Image,
-    root: str,
-    encoding: Encoding,
-    cut: tuple[Level, ...],
-    multiscales: bool,
-    resampling: str | None,
-) -> Plan:
-    return Plan(
-        root=root,
-        bands=image.bands,
-        times=None if image.times is None else len(image.times),
-        nodata=image.nodata,
-        encoding=encoding,
-        levels=cut,
-        multiscales=multiscales,
-        resampling=resampling or usual_method(image.dtype, image.scales),
-    )
-
-
-def _fingerprint(image: Image, plan: Plan) -> str:
-    """The same for the same pixels in the same layout; paths do not count."""
+def _fingerprint(image: Image, plan: Plan) -> dict[str, Any]:
+    """What has to be the same for the parts of an earlier run to fit this one."""
     grid = image.geobox
-    what = [
-        _LAYOUT,
-        image.token,
-        [list(grid.shape), list(grid.transform)[:6], grid.crs.to_wkt()],
-        [image.bands, image.dtype, repr(image.nodata), image.scales, image.offsets],
-        [str(time) for time in image.times or ()],
-        repr(replace(plan, root="")),
-    ]
-    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
+    return {
+        "image": image.token,
+        "grid": [grid.crs.to_wkt(), *grid.transform[:6], *grid.shape],
+        "bands": list(image.bands),
+        "times": [str(moment) for moment in image.times or ()],
+        "nodata": repr(image.nodata),
+        "meaning": [list(image.scales), list(image.offsets)],
+        "encoding": repr(plan.encoding),
+        "levels": repr(plan.levels),
+        "overviews": [plan.multiscales, plan.resampling],
+        "rsdat": __version__,
+    }
 
 
 @contextmanager
-def _parts(place: str, run: str) -> Iterator[LocalParts | RemoteParts]:
-    """The store's parts; what the file system says goes on as an error of ours."""
+def _parts(place: str, fingerprint: Mapping[str, Any], resume: bool) -> Iterator[Parts]:
+    """The store's parts; after a failure they stay where the next run may go on with them."""
     try:
         if is_remote(place):
-            yield remote_parts(place, run)
+            yield from _kept_or_not(remote_parts(place, fingerprint, resume=resume), resume)
         else:
-            with local_parts(Path(place), run) as parts:
-                yield parts
+            with local_parts(Path(place), fingerprint, resume=resume) as parts:
+                yield from _kept_or_not(parts, resume)
     except OSError as error:
-        raise DataError(
-            f"{shown(place)} cannot be written: {error.strerror or error}", hint=_room(place)
-        ) from error
+        raise refused(place, error.strerror or str(error)) from error
 
 
-def _room(place: str) -> str:
-    directory = Path(place).parent
-    if is_remote(place) or not directory.is_dir():
-        return "check the address, or choose another place for the store"
-    free = shutil.disk_usage(directory).free / 1e6
-    return f"{free:.0f} MB are free there: make room, or choose another place; then run again"
+def _kept_or_not(parts: Parts, resume: bool) -> Iterator[Parts]:
+    try:
+        yield parts
+    except BaseException:
+        if not resume:
+            parts.discard()
+        raise
 
 
-def _write_tiles(
-    plan: Plan,
-    image: Image,
-    parts: LocalParts | RemoteParts,
-    finished: dict[str, Finished],
-    client: Any | None,
-    report: Report | None,
-) -> int:
-    """Compute the tiles that are not there yet; how many these were."""
-    shard = plan.levels[0].shard
-    every = list(spans(image.geobox.shape, shard))
-    missing = [span for span in every if _name(span) not in finished]
-    kept, size, begin = len(finished), 0, time.monotonic()
-    work = tiles.compute(_in_tiles(image.pixels, shard), missing, partial(write_tile, plan), client)
-    # Closed at once when something goes wrong here: tiles in flight are then given up.
-    with closing(cast("Generator[tiles.Done[Files]]", work)):
-        for done in work:
-            tile = finished[_name(done.span)] = Finished(done.result, done.skipped)
-            parts.mark(_name(done.span), tile)
-            size += _bytes(plan, done.span)
-            if report:
-                seconds = time.monotonic() - begin
-                report(Progress(len(finished), len(every), size, seconds, kept))
-    return len(missing)
+class _Run:
+    """Writes what is missing of a store, and knows what is there."""
+
+    def __init__(self, plan: Plan, image: Image, parts: Parts, threads: int) -> None:
+        self.finished = parts.finished()
+        self.kept = len(self.finished)
+        self._plan, self._image, self._parts, self._threads = plan, image, parts, threads
+
+    def prepare(self, attributes: Mapping[str, Any]) -> None:
+        """Write the metadata; anew on going on, too, as a crash of the machine may have cut it."""
+        if not self.finished:
+            self._parts.clear()
+        attributes = {**attributes, **self._parts.attributes}
+        put_metadata(self._plan, metadata(self._plan, self._image, attributes))
+
+    def tiles(self, client: Any | None, report: Report | None) -> None:
+        """Compute and write the tiles that are missing."""
+        plan, shard = self._plan, self._plan.levels[0].shard
+        every = list(spans(self._image.geobox.shape, shard))
+        missing = [span for span in every if _name(span) not in self.finished]
+        size, begin = 0, time.monotonic()
+        if report and self.kept:
+            report(Progress(self.kept, len(every), kept=self.kept))
+        pixels = _in_tiles(self._image.pixels, shard)
+        write = partial(write_tile, plan)
+        work = compute(pixels, missing, write, client, threads=self._threads)
+        # Closed at once when something goes wrong here: tiles in flight are then given up.
+        with closing(work):
+            for done in work:
+                files = tuple((one.key, one.size) for one in put(plan, done.span, done.result))
+                tile = self.finished[_name(done.span)] = Finished(files, done.skipped)
+                self._parts.note(_name(done.span), tile)
+                size += _bytes(plan, done.span)
+                if report:
+                    took = time.monotonic() - begin
+                    report(Progress(len(self.finished), len(every), size, took, self.kept))
+
+    def rest(self) -> None:
+        """The levels that are too coarse for tiles, each made of the one before, here."""
+        for level in self._plan.levels:
+            if not level.by_tile:
+                read, write = coarser(self._plan, level)
+                for _ in compute(read, list(level.spans()), write, threads=self._threads):
+                    pass
+
+
+def _name(span: Span) -> str:
+    return f"{span[0].start}-{span[1].start}"
 
 
 def _bytes(plan: Plan, span: Span) -> int:
     pixels = (span[0].stop - span[0].start) * (span[1].stop - span[1].start)
     numbers: int = pixels * len(plan.bands) * (plan.times or 1)
     return numbers * np.dtype(plan.encoding.dtype).itemsize
-
-
-def _write_rest(plan: Plan, client: Any | None) -> None:
-    """The levels that are too coarse for tiles, each made of the one before."""
-    for level in plan.levels:
-        if not level.by_tile:
-            pixels, finish = coarser(plan, level)
-            for _ in tiles.compute(pixels, list(level.spans()), finish, client):
-                pass
-
-
-def _name(span: Span) -> str:
-    return f"{span[0].start}-{span[1].start}"
 
 
 def _in_tiles(pixels: Any, shard: tuple[int, int]) -> Any:

@@ -68,8 +68,7 @@ def level_attributes(geobox: GeoBox) -> dict[str, Any]:
 def array_attributes(image: Image, band: int) -> dict[str, Any]:
     """Attributes of a band: how xarray makes physical values of its numbers, and where they lie.
 
-    ``scale_factor`` and ``add_offset`` are left out where they change nothing: an offset, be it 0,
-    makes xarray decode to float64.
+    ``scale_factor`` and ``add_offset`` are left out where they change nothing.
     """
     attributes: dict[str, Any] = {"grid_mapping": GRID_MAPPING, "coordinates": GRID_MAPPING}
     if image.scales[band] != 1.0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from odc.geo.geobox import GeoBox
 from rasterio.transform import Affine
 
@@ -71,10 +72,26 @@ def levels(shape: Pair, shard: Pair, chunk: int, *, multiscales: bool) -> tuple[
     return tuple(result)
 
 
-def shard_shape(image: Image, asked: int | Pair | None, chunk: int) -> Pair:
-    """Rows and columns of a shard, which is a tile: as asked, else as large as memory allows.
+@dataclass(frozen=True)
+class Cut:
+    """How an image is cut, and how many of its tiles are computed at once."""
 
-    The default is the chunk, doubled while a tile stays below 96 MB and 2048 pixels an edge.
+    levels: tuple[Level, ...]
+    threads: int
+
+
+def cut(
+    image: Image,
+    shard: int | Pair | None,
+    chunk: int,
+    multiscales: bool,
+    memory: int | None,
+    threads: int,
+) -> Cut:
+    """Decide shards, which are tiles, and levels.
+
+    A shard is as asked, else the chunk, doubled while a tile stays below its share of ``memory``
+    (96 MB where nothing is said) and 2048 pixels an edge.
 
     Raises
     ------
@@ -83,17 +100,25 @@ def shard_shape(image: Image, asked: int | Pair | None, chunk: int) -> Pair:
     """
     if chunk < 1:
         raise ConfigError(f"a chunk of {chunk} pixels is not possible", hint="use 512")
-    if asked is not None:
-        rows, columns = (asked, asked) if isinstance(asked, int) else asked
-        if rows < 1 or columns < 1 or rows % chunk or columns % chunk:
-            raise ConfigError(
-                f"a shard of {rows} × {columns} pixels is no whole number of chunks of {chunk}",
-                hint=f"use a multiple, such as {4 * chunk}",
-            )
-        return rows, columns
-    # Doubled, a tile is whole shards at as many levels as possible, and source blocks, which are
-    # powers of two nearly everywhere, are read once each.
-    edge = chunk
-    while 2 * edge <= TILE and (2 * edge) ** 2 * image.bytes_per_pixel <= _TILE_BYTES:
-        edge *= 2
-    return edge, edge
+    # Beside what the pixels take while they are computed, a tile's numbers are there encoded.
+    stored = len(image.bands) * len(image.times or (0,)) * np.dtype(image.dtype).itemsize
+    each = image.bytes_per_pixel + stored
+    if memory is not None:
+        threads = max(1, min(threads, memory // (each * chunk * chunk)))
+    if shard is None:
+        budget = _TILE_BYTES if memory is None else memory // threads
+        edge = chunk
+        # Doubled, a tile is whole shards at as many levels as possible, and source blocks, which
+        # are powers of two nearly everywhere, are read once each.
+        while 2 * edge <= TILE and (2 * edge) ** 2 * each <= budget:
+            edge *= 2
+        shard = edge
+    rows, columns = (shard, shard) if isinstance(shard, int) else shard
+    if rows < 1 or columns < 1 or rows % chunk or columns % chunk:
+        raise ConfigError(
+            f"a shard of {rows} × {columns} pixels is no whole number of chunks of {chunk}",
+            hint=f"use a multiple, such as {4 * chunk}",
+        )
+    height, width = image.geobox.shape
+    found = levels((height, width), (rows, columns), chunk, multiscales=multiscales)
+    return Cut(found, threads)

@@ -1,57 +1,37 @@
-"""A Zarr store on its way: what is finished of it, who writes it, and its appearance in one step.
+"""A Zarr store on its way: what is finished of it, and its appearance in one step.
 
-Beside ``NAME`` lies ``.NAME.parts``: a lock, and for the run (a fingerprint of what is computed and
-how it is stored) a directory with the store and a marker for each finished tile. The next run of
-the same fingerprint goes on from the markers; another one begins anew.
+The store is built in its workroom, beside its name. With each finished tile the sizes of its files
+are noted, so that the next run sees what a crash of the machine has cut or lost.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import re
 import shutil
-import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rsdat.errors import ConfigError, DataError
+from rsdat.errors import ConfigError
 from rsdat.raster.image import Skipped
-from rsdat.storage import write_atomically
+from rsdat.raster.writers.workroom import Workroom, workroom
 
 #: What makes a directory a Zarr store, of either version.
 _SIGNS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
-_RUN = re.compile(r"[0-9a-f]{16}")
+
+#: Keys and sizes (bytes) of files of a store.
+Files = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A tile that is written: its files with their sizes in bytes, and what it had to leave out."""
+    """A tile that is written: its files, and what it had to leave out."""
 
-    files: tuple[tuple[str, int], ...]
+    files: Files
     skipped: tuple[Skipped, ...] = ()
-
-    def to_json(self, run: str) -> bytes:
-        """The marker's content."""
-        return json.dumps({"run": run, **asdict(self)}).encode()
-
-    @classmethod
-    def from_json(cls, content: bytes, run: str) -> Finished | None:
-        """The tile that a marker stands for; None for a damaged or foreign one."""
-        try:
-            read: dict[str, Any] = json.loads(content)
-            if read["run"] != run:
-                return None
-            return cls(
-                tuple((str(key), int(size)) for key, size in read["files"]),
-                tuple(Skipped(**entry) for entry in read["skipped"]),
-            )
-        except (ValueError, KeyError, TypeError):
-            return None
 
 
 class LocalParts:
@@ -60,21 +40,36 @@ class LocalParts:
     #: What the store's root says of its state: nothing, it is there complete or not at all.
     attributes: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, target: Path, room: Path, run: str) -> None:
+    def __init__(self, target: Path, room: Workroom) -> None:
         self.target = target
-        self.run = run
         self._room = room
-        self._place = room / run
-        #: Where the store is built: what is there already, is of this run.
-        self.root = str(self._place / "store")
+        #: Where the store is built.
+        self.root = str(room.path / "store")
+        #: By which a worker knows that it sees this place, and not one like it.
+        self.mark = room.mark
+        self._sizes = room.path / "files"
 
     def finished(self) -> dict[str, Finished]:
         """The finished tiles, by name; one whose files are not as they were written is not."""
-        found = {}
-        for path in (self._place / "done").glob("*.json"):
-            tile = Finished.from_json(path.read_bytes(), self.run)
-            if tile and all(self._size(key) == size for key, size in tile.files):
-                found[path.stem] = tile
+        known = self._known()
+        return {
+            name: Finished(known[name], skipped)
+            for name, skipped in self._room.kept.items()
+            if name in known and all(self._size(key) == size for key, size in known[name])
+        }
+
+    def _known(self) -> dict[str, Files]:
+        found: dict[str, Files] = {}
+        try:
+            lines = self._sizes.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return found
+        for line in lines:
+            try:
+                name, files = json.loads(line)
+                found[str(name)] = tuple((str(key), int(size)) for key, size in files)
+            except (ValueError, TypeError):
+                continue  # the last line of a run that was killed while it wrote
         return found
 
     def _size(self, key: str) -> int | None:
@@ -83,113 +78,75 @@ class LocalParts:
         except OSError:
             return None
 
-    def mark(self, name: str, tile: Finished) -> None:
+    def note(self, name: str, tile: Finished) -> None:
         """Note that a tile is finished."""
-        write_atomically(self._place / "done" / f"{name}.json", tile.to_json(self.run))
+        with open(self._sizes, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps([name, tile.files]) + "\n")
+        self._room.note(name, tile.skipped)
 
     def clear(self) -> None:
-        """Throw away what is there of this run."""
-        shutil.rmtree(self._place, ignore_errors=True)
-        (self._place / "store").mkdir(parents=True)
+        """Throw away what is there of the store."""
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def publish(self) -> None:
         """Give the finished store its name; the one that had it is removed."""
-        if self.target.exists():
-            os.rename(self.target, self._room / "replaced")
+        aside = _aside(self.target)
+        if os.path.lexists(self.target):
+            os.rename(self.target, aside)
         os.rename(self.root, self.target)
-        shutil.rmtree(self._room, ignore_errors=True)
+        self.discard()
+        _remove(aside)
+
+    def discard(self) -> None:
+        """Leave nothing for a next run."""
+        self._room.clear()
 
 
 @contextmanager
-def local_parts(target: Path, run: str) -> Iterator[LocalParts]:
+def local_parts(
+    target: Path, fingerprint: Mapping[str, Any], *, resume: bool
+) -> Iterator[LocalParts]:
     """The parts of the store ``target``, for this process alone until the end of the block.
-
-    Parameters
-    ----------
-    target
-        The store's path.
-    run
-        Fingerprint of the run, 16 hexadecimal digits.
 
     Raises
     ------
     ConfigError
         The path is a file, or a directory that is no Zarr store.
     DataError
-        Another process writes the store, or the parts' directory holds something else.
+        Another process writes the store.
+    OSError
+        The directory cannot be written.
     """
-    refuse(target)
-    room = target.with_name(f".{target.name}.parts")
-    lock = _lock(room, target)
-    try:
-        _tidy(room, target, run)
-        yield LocalParts(target, room, run)
-    finally:
-        os.close(lock)
+    _refuse(target)
+    with workroom(target, fingerprint, resume=resume) as room:
+        aside = _aside(target)
+        if os.path.lexists(aside):
+            # Left by a run that was killed between its two renames, or after them.
+            if os.path.lexists(target):
+                _remove(aside)
+            else:
+                os.rename(aside, target)
+        yield LocalParts(target, room)
 
 
-def refuse(target: Path) -> None:
-    """Refuse to write a store over something that is none."""
+def _refuse(target: Path) -> None:
     if target.is_dir():
         if any(target.iterdir()) and not any((target / sign).exists() for sign in _SIGNS):
             raise ConfigError(
                 f"output {target} is a directory, and no Zarr store",
                 hint="name a store in it, or another place",
             )
-    elif target.exists():
+    elif os.path.lexists(target):
         raise ConfigError(f"output {target} is a file", hint="choose another name for the store")
 
 
-def _lock(room: Path, target: Path) -> int:
-    """An open file that holds the lock: the system lets go of it, however the process ends."""
-    while True:
-        room.mkdir(parents=True, exist_ok=True)
-        path = room / "lock"
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:
-            continue  # The one who finished has just removed the room.
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(handle, 200).decode(errors="replace") or "another process"
-            os.close(handle)
-            raise DataError(
-                f"{target} is being written by {owner}",
-                hint="wait for it to end, or choose another name for the store",
-            ) from None
-        except OSError:
-            os.close(handle)
-            raise
-        if _same(handle, path):
-            os.ftruncate(handle, 0)
-            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
-            return handle
-        os.close(handle)
+def _aside(target: Path) -> Path:
+    """Where the old store is for a moment, while the new one takes its name."""
+    return target.with_name(f".{target.name}.replaced")
 
 
-def _same(handle: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _tidy(room: Path, target: Path, run: str) -> None:
-    """Leave nothing of other runs, and put back a store that a killed run had moved aside."""
-    names = set(os.listdir(room)) - {"lock", "replaced"}
-    foreign = sorted(name for name in names if not _RUN.fullmatch(name))
-    if foreign:
-        raise DataError(
-            f"{room} holds {foreign[0]}, which is no part of a store",
-            hint="move it away: unfinished stores are kept in that directory",
-        )
-    replaced = room / "replaced"
-    if replaced.exists():
-        if target.exists():
-            shutil.rmtree(replaced)
-        else:
-            os.rename(replaced, target)
-    for name in names - {run}:
-        shutil.rmtree(room / name, ignore_errors=True)
-    (room / run / "store").mkdir(parents=True, exist_ok=True)
+def _remove(store: Path) -> None:
+    if store.is_symlink():
+        store.unlink()
+    else:
+        shutil.rmtree(store, ignore_errors=True)

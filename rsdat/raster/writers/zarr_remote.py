@@ -1,15 +1,20 @@
 """A Zarr store at a remote address on its way: built in place, because objects have no rename.
 
-Until it is complete the root's attribute ``rsdat:complete`` is false. Markers of finished tiles lie
+Until it is complete the root's attribute ``rsdat:complete`` is false. Notes of finished tiles lie
 beside the store, under ``ADDRESS.parts``. There is no lock: object stores have none.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 from rsdat.errors import ConfigError
+from rsdat.raster.image import Skipped
 from rsdat.raster.writers.zarr_parts import Finished
 from rsdat.storage import shown
 
@@ -21,59 +26,67 @@ class RemoteParts:
 
     attributes: ClassVar[dict[str, Any]] = {COMPLETE: False}
 
-    def __init__(self, address: str, run: str) -> None:
+    def __init__(self, address: str, fingerprint: Mapping[str, Any]) -> None:
         import fsspec
 
         self.root = address.rstrip("/")
-        self.run = run
-        self._files, self._path = fsspec.url_to_fs(self.root)
-        self._markers = f"{self._path}.parts/{run}"
+        self.mark = ""
+        self._files, path = fsspec.url_to_fs(self.root)
+        self._path = path.rstrip("/")
+        text = json.dumps(dict(fingerprint), sort_keys=True)
+        self._notes = f"{self._path}.parts/{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
-    def finished(self) -> dict[str, Finished]:
-        """The finished tiles, by name; one whose files are not as they were written is not."""
-        sizes = self._sizes()
-        found = {}
-        for path in self._listed(self._markers):
-            tile = Finished.from_json(self._files.cat_file(path), self.run)
-            if tile and all(sizes.get(key) == size for key, size in tile.files):
-                found[path.rpartition("/")[2].removesuffix(".json")] = tile
-        return found
-
-    def _listed(self, path: str) -> list[str]:
-        try:
-            return sorted(self._files.find(path))
-        except FileNotFoundError:
-            return []
-
-    def _sizes(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int]:
+        """Bytes of all that lies at the address, by key."""
         try:
             entries = self._files.find(self._path, detail=True)
         except FileNotFoundError:
             return {}
-        start = len(self._path.rstrip("/")) + 1
+        start = len(self._path) + 1
         return {path[start:]: entry["size"] for path, entry in entries.items()}
 
-    def mark(self, name: str, tile: Finished) -> None:
+    def finished(self) -> dict[str, Finished]:
+        """The finished tiles, by name; one whose files are not as they were written is not."""
+        sizes = self.sizes()
+        try:
+            notes = self._files.find(self._notes)
+        except FileNotFoundError:
+            return {}
+        found = {}
+        for path in notes:
+            tile = _read(self._files.cat_file(path))
+            if tile and all(sizes.get(key) == size for key, size in tile.files):
+                found[path.rpartition("/")[2].removesuffix(".json")] = tile
+        return found
+
+    def note(self, name: str, tile: Finished) -> None:
         """Note that a tile is finished."""
-        self._files.pipe_file(f"{self._markers}/{name}.json", tile.to_json(self.run))
+        content = json.dumps(asdict(tile)).encode()
+        self._files.pipe_file(f"{self._notes}/{name}.json", content)
 
     def clear(self) -> None:
-        """Throw away what is there of this store."""
-        for path in (self._path, f"{self._path}.parts"):
-            with suppress(FileNotFoundError):
-                self._files.rm(path, recursive=True)
+        """Throw away what is there of the store."""
+        self._remove(self._path)
+        self._remove(f"{self._path}.parts")
 
     def publish(self) -> None:
         """Say at the root that the store is complete."""
         import zarr
 
-        # Consolidated metadata is kept: only the attributes of the root are written anew.
+        # Consolidated metadata stays: only the root's own attributes are written anew.
         zarr.open_group(self.root, mode="r+").update_attributes({COMPLETE: True})
+        self._remove(f"{self._path}.parts")
+
+    def discard(self) -> None:
+        """Leave nothing for a next run."""
+        self.clear()
+
+    def _remove(self, path: str) -> None:
         with suppress(FileNotFoundError):
-            self._files.rm(f"{self._path}.parts", recursive=True)
+            self._files.rm(path, recursive=True)
 
 
-def remote_parts(address: str, run: str) -> RemoteParts:
+def remote_parts(address: str, fingerprint: Mapping[str, Any], *, resume: bool) -> RemoteParts:
     """The parts of the store at an address.
 
     Raises
@@ -83,8 +96,8 @@ def remote_parts(address: str, run: str) -> RemoteParts:
     """
     import zarr
 
-    parts = RemoteParts(address, run)
-    if parts._sizes():
+    parts = RemoteParts(address, fingerprint)
+    if parts.sizes():
         try:
             attributes = dict(zarr.open_group(parts.root, mode="r").attrs)
         except (FileNotFoundError, ValueError):
@@ -94,4 +107,16 @@ def remote_parts(address: str, run: str) -> RemoteParts:
                 f"there is something at {shown(address)} already",
                 hint="remove it, or choose another address: nothing is replaced at a remote one",
             )
+        if not resume:
+            parts.clear()
     return parts
+
+
+def _read(content: bytes) -> Finished | None:
+    """The tile that a note stands for; None for a damaged one."""
+    try:
+        found = json.loads(content)
+        files = tuple((str(key), int(size)) for key, size in found["files"])
+        return Finished(files, tuple(Skipped(**one) for one in found["skipped"]))
+    except (ValueError, KeyError, TypeError):
+        return None

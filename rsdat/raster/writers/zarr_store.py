@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from rsdat.errors import DataError
 from rsdat.raster.image import Computed, Image, Span
 from rsdat.raster.tiles import place
 from rsdat.raster.writers.overviews import halve
+from rsdat.raster.writers.workroom import cannot_write, reachable
 from rsdat.raster.writers.zarr_conventions import (
     array_attributes,
     coordinates,
@@ -33,17 +33,29 @@ from rsdat.raster.writers.zarr_conventions import (
 )
 from rsdat.raster.writers.zarr_layout import Level
 from rsdat.raster.writers.zarr_shards import Encoding, encode
-from rsdat.storage import is_remote, shown
+from rsdat.storage import is_remote, scrubbed, shown
 
-#: Keys and sizes (bytes) of the files that were written.
-Files = tuple[tuple[str, int], ...]
+
+@dataclass(frozen=True)
+class Shard:
+    """A file of the store."""
+
+    key: str
+    size: int
+    content: bytes | None = None
+    """Its bytes, where whoever made it could not reach the store."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """All that a worker needs to know to write a tile; small, and picklable."""
 
+    target: str
+    """The store's name, for messages."""
     root: str
+    """Where it is built."""
+    mark: str
+    """By which a worker knows that it sees the place where it is built, and not one like it."""
     bands: tuple[str, ...]
     times: int | None
     nodata: float | None
@@ -61,16 +73,18 @@ class Plan:
         return along if self.times is None else (times, *along)
 
 
-def make_store(plan: Plan, image: Image, attributes: Mapping[str, Any]) -> None:
-    """Write the metadata of all groups and arrays, and the coordinates; consolidated.
+def metadata(plan: Plan, image: Image, attributes: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files of a store without pixels: its groups and arrays, consolidated, and coordinates.
 
-    The bands have no pixels yet.
+    By key; the root's own metadata comes last, which is what makes a store of the others.
     """
     import zarr
+    from zarr.storage import MemoryStore
 
-    own = root_attributes(image.geobox, plan.levels, plan.resampling)
-    attributes = {**(own if plan.multiscales else {}), **attributes}
-    top = zarr.open_group(plan.root, mode="w-", zarr_format=3, attributes=attributes)
+    made: dict[str, Any] = {}
+    store = MemoryStore(made)
+    own = root_attributes(image.geobox, plan.levels, plan.resampling) if plan.multiscales else {}
+    top = zarr.create_group(store, zarr_format=3, attributes={**own, **attributes})
     for level in plan.levels:
         grid = level.geobox(image.geobox)
         group = top.create_group(str(level.number)) if plan.multiscales else top
@@ -78,7 +92,15 @@ def make_store(plan: Plan, image: Image, attributes: Mapping[str, Any]) -> None:
         _coordinates(group, image, grid)
         for number, band in enumerate(plan.bands):
             _band(group, plan, level, band, array_attributes(image, number))
-    consolidate(plan)
+    _consolidate(store, [str(level.number) for level in plan.levels] if plan.multiscales else [])
+    files = {key: value.to_bytes() for key, value in made.items()}
+    return {**files, "zarr.json": files.pop("zarr.json")}
+
+
+def put_metadata(plan: Plan, files: Mapping[str, bytes]) -> None:
+    """Write what :func:`metadata` has made, over what is there of it."""
+    for key, content in files.items():
+        _put(plan.root, key, content)
 
 
 def _coordinates(group: Any, image: Image, grid: GeoBox) -> None:
@@ -116,20 +138,21 @@ def _band(group: Any, plan: Plan, level: Level, band: str, attributes: dict[str,
     )
 
 
-def consolidate(plan: Plan) -> None:
+def _consolidate(store: Any, groups: list[str]) -> None:
     """Gather all metadata at the root, and each level's at the level, for opening in one read."""
     import zarr
 
-    groups = [str(level.number) for level in plan.levels] if plan.multiscales else []
     with warnings.catch_warnings():
         # zarr warns that consolidated metadata is not in the text of version 3 of the format.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         for path in [*groups, None]:
-            zarr.consolidate_metadata(plan.root, path=path)
+            zarr.consolidate_metadata(store, path=path)
 
 
-def write_tile(plan: Plan, span: Span, values: NDArray[Any]) -> Files:
+def write_tile(plan: Plan, span: Span, values: NDArray[Any]) -> tuple[Shard, ...]:
     """Write a tile's shards, at level 0 and at each overview where it covers whole ones.
+
+    Where the store is out of reach their bytes are handed on, for :func:`put`.
 
     Parameters
     ----------
@@ -144,22 +167,51 @@ def write_tile(plan: Plan, span: Span, values: NDArray[Any]) -> Files:
         The tile has another shape or type than the image, or it cannot be written.
     """
     _check(plan, span, values)
-    written: list[tuple[str, int]] = []
-    with _writing(plan, span):
-        for level in plan.levels:
-            if not level.by_tile:
-                break
-            if level.number:
-                values = halve(values, plan.nodata, plan.resampling)
-            corner = (span[0].start // level.factor, span[1].start // level.factor)
-            written += _write_shards(plan, level, corner, values)
-    return tuple(written)
+    made: list[Shard] = []
+    for level in plan.levels:
+        if not level.by_tile:
+            break
+        if level.number:
+            values = halve(values, plan.nodata, plan.resampling)
+        corner = (span[0].start // level.factor, span[1].start // level.factor)
+        made += _shards(plan, level, corner, values)
+    if not is_remote(plan.root) and not reachable(str(Path(plan.root).parent), plan.mark):
+        return tuple(made)
+    return put(plan, span, made)
 
 
-def write_shard(plan: Plan, level: Level, span: Span, values: NDArray[Any]) -> Files:
-    """Write one shard of each band at one level; otherwise as :func:`write_tile`."""
-    with _writing(plan, span):
-        return _write_shards(plan, level, (span[0].start, span[1].start), values)
+def write_shard(plan: Plan, level: Level, span: Span, values: NDArray[Any]) -> tuple[Shard, ...]:
+    """Write one shard of each band at one level."""
+    return put(plan, span, list(_shards(plan, level, (span[0].start, span[1].start), values)))
+
+
+def put(plan: Plan, span: Span, shards: Sequence[Shard]) -> tuple[Shard, ...]:
+    """Write the shards that are not written yet.
+
+    Raises
+    ------
+    DataError
+        The disk or the server refuses.
+    """
+    try:
+        for shard in shards:
+            if shard.content is not None:
+                _put(plan.root, shard.key, shard.content)
+        return tuple(replace(shard, content=None) for shard in shards)
+    except OSError as error:
+        cause = error.strerror or str(error)
+    # Outside the handler: an error's context might not be picklable, and would not arrive.
+    raise refused(plan.target, f"{cause} ({place(span)})")
+
+
+def refused(target: str, cause: str) -> DataError:
+    """What to say when the disk or the server refuses."""
+    if not is_remote(target):
+        return cannot_write(Path(target), cause)
+    return DataError(
+        f"{shown(target)} cannot be written: {scrubbed(cause, target)}",
+        hint="check the address, the network and your credentials for it, then run again",
+    )
 
 
 def read_halved(plan: Plan, level: Level, span: Span) -> Computed:
@@ -196,19 +248,17 @@ def _check(plan: Plan, span: Span, values: NDArray[Any]) -> None:
         )
 
 
-def _write_shards(plan: Plan, level: Level, corner: tuple[int, int], values: NDArray[Any]) -> Files:
+def _shards(
+    plan: Plan, level: Level, corner: tuple[int, int], values: NDArray[Any]
+) -> Iterator[Shard]:
     times = plan.times or 1
     shard, chunk = plan.extended(level.shard, times), plan.extended(level.chunk, 1)
     indices = (corner[0] // level.shard[0], corner[1] // level.shard[1])
-    written = []
-    for number, band in enumerate(plan.bands):
-        data = encode(values[..., number, :, :], shard, chunk, plan.encoding)
-        if data is not None:
-            place_in = "/".join(map(str, plan.extended(indices, 0)))
-            key = f"{plan.group(level)}{band}/c/{place_in}"
-            _put(plan.root, key, data)
-            written.append((key, len(data)))
-    return tuple(written)
+    number = "/".join(map(str, plan.extended(indices, 0)))
+    for index, band in enumerate(plan.bands):
+        content = encode(values[..., index, :, :], shard, chunk, plan.encoding)
+        if content is not None:
+            yield Shard(f"{plan.group(level)}{band}/c/{number}", len(content), content)
 
 
 def _put(root: str, key: str, data: bytes) -> None:
@@ -229,18 +279,3 @@ def _put(root: str, key: str, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-@contextmanager
-def _writing(plan: Plan, span: Span) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        cause = error.strerror or str(error)
-        message = f"{place(span)} cannot be written to {shown(plan.root)}: {cause}"
-    else:
-        return
-    # Outside the handler: an error's context might not be picklable, and would not arrive.
-    raise DataError(
-        message, hint="make room there, or check its permissions; then run again to go on"
-    )
