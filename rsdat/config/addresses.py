@@ -12,9 +12,16 @@ from fnmatch import fnmatchcase
 from urllib.parse import unquote, urlsplit
 
 #: Schemes that reach one server by HTTP over TLS: a pattern with one of them means all.
-_SECURE = frozenset({"https", "dcache", "davs", "webdavs", "webdav+https"})
-_CLEAR = frozenset({"http", "dav", "webdav", "webdav+http"})
-_PORTS = {"https": "443", "http": "80", "sftp": "22", "ssh": "22"}
+_SECURE = frozenset({"https", "dcache", "davs"})
+_CLEAR = frozenset({"http", "dav"})
+_PORTS = {
+    "https": "443",
+    "davs": "443",
+    "http": "80",
+    "dav": "80",
+    "dcache": "2880",
+    "sftp": "22",
+}
 _SAME = {"s3a": "s3", "s3n": "s3", "ssh": "sftp"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,13 +15,16 @@ import rasterio
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
+from rasterio.session import DummySession
 
-from rsdat.errors import DataError
+from rsdat.errors import CredentialError, DataError
 from rsdat.raster.sources import Source
-from rsdat.storage import is_remote, scrubbed, shown
+from rsdat.storage import gdal, is_remote, scrubbed, shown
 
 #: Open datasets that a thread keeps. Opening takes a millisecond from disk, requests elsewhere.
 KEPT_DATASETS = 64
+#: Seconds after which a remote file is opened anew (two requests): it may have been replaced.
+KEPT_SECONDS = 60
 
 _EVERYWHERE = {
     # The blocks we want are read once, in order: a large cache only keeps what is not asked again.
@@ -103,18 +107,34 @@ def dataset(source: Source, level: int | None = None) -> Any:
     GDAL datasets may not be shared between threads. A local file that was replaced meanwhile is
     opened anew.
     """
-    kept: OrderedDict[tuple[Any, ...], Any] | None = getattr(_local, "datasets", None)
+    kept: OrderedDict[tuple[Any, ...], tuple[float, Any]] | None
+    kept = getattr(_local, "datasets", None)
     if kept is None:
         kept = _local.datasets = OrderedDict()
-    key = (source.href, level, _version(source.href))
+    # Asked each time: a secret that has changed is handed on to the datasets that are open.
+    path = gdal.gdal_path(source.href)
+    key = (path, level, _version(source.href))
+    now = time.monotonic()
+    if is_remote(source.href):
+        _leave(kept, path, now)
     if key in kept:
         kept.move_to_end(key)
-        return kept[key]
+        return kept[key][1]
     options = {} if level is None else {"overview_level": level}
-    opened = kept[key] = rasterio.open(source.href, **options)
+    opened = rasterio.open(path, **options)
+    kept[key] = now, opened
     while len(kept) > KEPT_DATASETS:
-        kept.popitem(last=False)[1].close()
+        kept.popitem(last=False)[1][1].close()
     return opened
+
+
+def _leave(kept: OrderedDict[tuple[Any, ...], tuple[float, Any]], path: str, now: float) -> None:
+    """Let go of a remote file where one of its datasets is old: all, so that none mixes states."""
+    own = [key for key in kept if key[0] == path]
+    if any(now - kept[key][0] > KEPT_SECONDS for key in own):
+        for key in own:
+            # Not closed here: the caller may still hold it. The last reference closes it.
+            del kept[key]
 
 
 def _version(href: str) -> tuple[int, int, int] | None:
@@ -128,10 +148,18 @@ def _version(href: str) -> tuple[int, int, int] | None:
 
 
 @contextmanager
-def settings(remote: bool = False) -> Iterator[None]:
-    """GDAL's settings for reading; what the user has set in the environment stands."""
+def settings(href: str | None = None) -> Iterator[None]:
+    """GDAL's settings for reading a file; what the user has set in the environment stands.
+
+    Only what belongs to the credential of a remote file does not give way.
+    """
+    remote = href is not None and is_remote(href)
     wanted = {**_EVERYWHERE, **(_REMOTE if remote else {})}
-    with rasterio.Env(**{k: v for k, v in wanted.items() if k not in os.environ}):
+    wanted = {key: value for key, value in wanted.items() if key not in os.environ}
+    if href is not None:
+        wanted |= gdal.options(href)
+    # Not rasterio's own session: it would copy AWS keys of the environment into the settings.
+    with rasterio.Env(DummySession(), **wanted):
         yield
 
 
@@ -144,17 +172,31 @@ def attempt(work: Callable[[], T], source: Source, geobox: GeoBox | None = None)
         What GDAL said, in one message.
     """
     try:
-        with settings(is_remote(source.href)):
+        with settings(source.href):
             return work()
+    except CredentialError as error:
+        message, hint = f"{_place(source)} cannot be read: {error.message}", error.hint
+        raise CredentialError(message, hint=hint) from None
     except (RasterioError, rasterio._err.CPLE_BaseError, OSError) as error:
         where = f", at {_bounds(geobox)}" if geobox is not None else ""
         cause = str(error.__cause__ or error).strip() or type(error).__name__
         # The place names the file already; and a signed address is a secret.
-        cause = scrubbed(cause.removeprefix(f"{source.href}: "), source.href)
-        message = f"{_place(source)} cannot be read{where}: {cause}"
+        cause = gdal.scrub(cause.removeprefix(f"{source.href}: "), source.href)
+        cause = scrubbed(cause, source.href)
+        refused = _refused(source)
+        message = f"{_place(source)} cannot be read{where}: {refused.words if refused else cause}"
     # Raised outside the handler: with GDAL's exception as its context, which cannot be unpickled,
     # it would not arrive from a worker.
-    raise DataError(message, hint=_remedy(source))
+    kind = CredentialError if refused and refused.denied else DataError
+    raise kind(message, hint=_remedy(source))
+
+
+def _refused(source: Source) -> gdal.Refusal | None:
+    """What the server says where it is asked again; GDAL keeps it for itself when it reads."""
+    try:
+        return gdal.refusal(source.href)
+    except CredentialError as error:
+        return gdal.Refusal(error.message, denied=True)
 
 
 def _remedy(source: Source) -> str:

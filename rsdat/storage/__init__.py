@@ -6,7 +6,16 @@ from rsdat.storage.files import (
     read_text,
     scrubbed,
     shown,
+    storage_options,
     write_atomically,
 )
 
-__all__ = ["absolute", "is_remote", "read_text", "scrubbed", "shown", "write_atomically"]
+__all__ = [
+    "absolute",
+    "is_remote",
+    "read_text",
+    "scrubbed",
+    "shown",
+    "storage_options",
+    "write_atomically",
+]

@@ -6,9 +6,13 @@ import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from rsdat.errors import DataError
+from rsdat.errors import DataError, RsdatError
+
+#: Schemes whose paths are plain names: "?" and "#" are letters of them.
+_LITERAL = frozenset({"dcache", "davs", "dav", "s3", "s3a", "sftp", "ssh"})
 
 
 def is_remote(href: str) -> bool:
@@ -21,6 +25,10 @@ def shown(href: str) -> str:
     """An href for messages: without password and query, which hold secrets of signed addresses."""
     if not is_remote(href):
         return href
+    scheme, _, rest = href.partition("://")
+    if scheme in _LITERAL:
+        host, slash, path = rest.partition("/")
+        return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
     parts = urlsplit(href)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}" + ("?…" if parts.query else "")
@@ -28,7 +36,8 @@ def shown(href: str) -> str:
 
 def scrubbed(text: str, href: str) -> str:
     """What a library said of an href, for messages: the href as :func:`shown` shows it."""
-    query = urlsplit(href).query if is_remote(href) else ""
+    signed = is_remote(href) and href.partition("://")[0] not in _LITERAL
+    query = urlsplit(href).query if signed else ""
     text = text.replace(href, shown(href))
     return text.replace(f"?{query}", "?…") if query else text
 
@@ -46,6 +55,8 @@ def absolute(href: str | os.PathLike[str]) -> str:
 def read_text(href: str) -> str:
     """Read a text file, local or remote.
 
+    What ``credentials`` says for its address is used.
+
     Raises
     ------
     DataError
@@ -59,7 +70,7 @@ def read_text(href: str) -> str:
 
         # Not fsspec.open: it says "not found" of a server that refuses, and takes the "?" of a
         # signed address for a pattern.
-        filesystem, path = fsspec.url_to_fs(place)
+        filesystem, path = fsspec.url_to_fs(place, **storage_options(place))
         return str(filesystem.cat_file(path).decode("utf-8"))
     except FileNotFoundError:
         raise DataError(
@@ -69,6 +80,8 @@ def read_text(href: str) -> str:
         raise DataError(
             f"{shown(place)} is not a text file", hint="give a STAC file (JSON)"
         ) from None
+    except RsdatError:
+        raise
     except ImportError as error:
         raise DataError(
             f"{shown(place)}: no filesystem is installed for this kind of address ({error})",
@@ -77,6 +90,22 @@ def read_text(href: str) -> str:
     except Exception as error:
         # fsspec hands on whatever its backend raises: aiohttp, botocore, OSError.
         raise _unreadable(place, error) from error
+
+
+def storage_options(href: str) -> dict[str, Any]:
+    """The keywords for fsspec's filesystem of an href: references to its credential, if it has one.
+
+    Raises
+    ------
+    CredentialError
+        A file that is named for this address is missing or open to others.
+    """
+    if not is_remote(href):
+        return {}
+    from rsdat.storage.credentials import find
+
+    credential = find(href)
+    return credential.storage_options(href) if credential else {}
 
 
 def _unreadable(place: str, error: BaseException) -> DataError:

@@ -55,8 +55,13 @@ class Credential:
     """Whether a secret may go over plain http to another machine."""
 
     @classmethod
-    def from_options(cls, **options: Any) -> Credential:
+    def from_options(cls, *, clear: bool = True, **options: Any) -> Credential:
         """A credential from the YAML keys as keywords; None is "not given".
+
+        Parameters
+        ----------
+        clear
+            Whether a secret may go over plain http to another machine.
 
         Raises
         ------
@@ -82,7 +87,7 @@ class Credential:
                 f"credential: {'.'.join(found.keys[0])}: {found.message}",
                 hint="docs/data.md lists the keys of a credential",
             )
-        return cls.from_access(access)
+        return cls.from_access(access, clear=clear)
 
     @classmethod
     def from_access(cls, access: Any, *, clear: bool = True) -> Credential:
@@ -103,6 +108,12 @@ class Credential:
     def bears(self) -> bool:
         """Whether it is a token (or a macaroon)."""
         return bool(self.token_file or self.token_env or self.token_command or self.oidc_agent)
+
+    @property
+    def identifies(self) -> bool:
+        """Whether it says who asks; else it only says whom to trust, or where a service is."""
+        known = self.username or self.netrc or self.proxy_file or self.profile
+        return self.bears or bool(known or self.credentials_file or self.access_key_env)
 
     @property
     def source(self) -> str:
@@ -136,7 +147,7 @@ class Credential:
         if value is None:
             return {}
         parts = urlsplit(url)
-        if parts.scheme in ("http", "dav", "webdav") and not self.clear and not _near(parts):
+        if parts.scheme in ("http", "dav") and not self.clear and not _near(parts):
             raise CredentialError(
                 f"{shown(url)}: the secret of {self.source} would go over plain http",
                 hint="use https; or write the address with http:// in `credentials` to allow it",

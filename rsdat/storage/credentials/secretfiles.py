@@ -1,0 +1,127 @@
+"""Secrets for programs that take them from files: 0600, in a directory (0700) of this process.
+
+The directory lies where the system keeps what belongs to a login (``$XDG_RUNTIME_DIR``, in memory
+and emptied at logout), else where temporary files lie. It goes when the process ends; what a killed
+process of the same user left on this machine is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rsdat.storage.credentials import secrets
+from rsdat.storage.credentials.credential import Credential
+
+_PREFIX = "rsdat-secrets-"
+
+_lock = threading.Lock()
+_directories: dict[int, Path] = {}
+_written: dict[Path, str] = {}
+
+
+def header_file(credential: Credential, url: str) -> str | None:
+    """A file with the header lines for a URL's origin as they are now; None without any.
+
+    The same credential and origin have the same file, whose content follows the credential.
+
+    Raises
+    ------
+    CredentialError
+        The secret is missing or has expired.
+    """
+    headers = credential.headers(url)
+    if not headers:
+        return None
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
+    text = "".join(f"{name}: {value}\n" for name, value in headers.items())
+    return _file(f"header-{_number((credential, origin))}", text)
+
+
+def keys_file(credential: Credential) -> str | None:
+    """The AWS credentials file of a credential: the one it names, or one made of its variables.
+
+    Raises
+    ------
+    CredentialError
+        The file or a variable is missing.
+    """
+    if credential.credentials_file:
+        secrets.version(credential.credentials_file)
+        return secrets.place(credential.credentials_file)
+    if not credential.access_key_env:
+        return None
+    lines = ["[default]"]
+    for key, name in (
+        ("aws_access_key_id", credential.access_key_env),
+        ("aws_secret_access_key", credential.secret_key_env),
+        ("aws_session_token", credential.session_token_env),
+    ):
+        if name:
+            lines.append(f"{key} = {secrets.from_environment(name)}")
+    return _file(f"keys-{_number(credential)}", "\n".join(lines) + "\n")
+
+
+_numbers: dict[object, int] = {}
+
+
+def _number(key: object) -> int:
+    with _lock:
+        return _numbers.setdefault(key, len(_numbers))
+
+
+def _file(name: str, text: str) -> str:
+    with _lock:
+        path = _directory() / name
+        if _written.get(path) != text:
+            # Renamed into place: a reader sees the old secret or the new one, never half of one.
+            handle, temporary = tempfile.mkstemp(dir=path.parent)
+            with os.fdopen(handle, "w") as stream:
+                stream.write(text)
+            os.replace(temporary, path)
+            _written[path] = text
+    return str(path)
+
+
+def _directory() -> Path:
+    pid = os.getpid()
+    if pid not in _directories:
+        # After a fork the parent's files stay the parent's.
+        _written.clear()
+        above = os.environ.get("XDG_RUNTIME_DIR") or ""
+        if not (os.path.isdir(above) and os.access(above, os.W_OK)):
+            above = tempfile.gettempdir()
+        _sweep(Path(above))
+        _directories[pid] = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{pid}-", dir=above))
+        atexit.register(_remove, pid)
+    return _directories[pid]
+
+
+def _remove(pid: int) -> None:
+    if pid == os.getpid():
+        shutil.rmtree(_directories[pid], ignore_errors=True)
+
+
+def _sweep(above: Path) -> None:
+    for left in above.glob(f"{_PREFIX}*"):
+        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+        with suppress(OSError):
+            if pid.isdigit() and left.lstat().st_uid == os.getuid() and not _alive(int(pid)):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

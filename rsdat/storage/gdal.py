@@ -1,0 +1,197 @@
+"""GDAL reads remote rasters by itself: its name of an href, and the settings that go with it.
+
+The secret reaches GDAL in a file (0600, in a directory 0700 of this process) that holds the header
+line and is named in the path: ``/vsicurl?header_file=…&url=…``. GDAL reads that file for each
+request, so a token that is renewed counts at once, also for datasets that are open; the file is
+written anew (and renamed into place) when the credential's answer has changed. Other ways were
+measured or read in the sources and are worse: ``GDAL_HTTP_HEADERS`` and ``GDAL_HTTP_BEARER`` put
+the secret into the configuration that ``rasterio.env.getenv()`` lists; a configuration option set
+in the main thread is global in rasterio, so that a header would go to another thread's host; netrc
+knows no bearer tokens. libcurl (7.58 and later) sends ``Authorization`` to the first scheme, host
+and port only: a pool on another port of the same host gets none.
+"""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from rsdat.storage.credentials import Credential, find, lacks, s3, secrets
+from rsdat.storage.credentials.secretfiles import header_file, keys_file
+from rsdat.storage.dcache.paths import quoted, split_url
+from rsdat.storage.files import is_remote, shown
+
+#: For every remote file, whatever the environment says.
+_ALWAYS = {
+    # The rule that keeps a token from foreign hosts.
+    "CPL_VSIL_CURL_AUTHORIZATION_HEADER_ALLOWED_IF_REDIRECT": "IF_SAME_HOST",
+    # What is known of a file is forgotten when it is closed: else a refusal would outlive the
+    # expired token, and a file that was replaced would be read with its old header.
+    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl:/vsis3",
+}
+_SECURE = ("dcache", "davs")
+_CLEAR = ("dav",)
+# As its filesystem says.
+_DCACHE_PORT = 2880
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a server does not give a file."""
+
+    words: str
+    denied: bool = False
+    """Whether it is about who asks."""
+
+
+def gdal_path(href: str) -> str:
+    """What GDAL opens for an href; local and unknown ones as they are.
+
+    Raises
+    ------
+    CredentialError
+        The secret for this address is missing or has expired.
+    """
+    scheme = urlsplit(href).scheme
+    if not is_remote(href):
+        return href
+    if scheme in ("s3", "s3a"):
+        return "/vsis3/" + href.partition("://")[2]
+    url = web_address(href)
+    if url is None:
+        return href
+    credential = find(href)
+    file = header_file(credential, url) if credential else None
+    if file is None:
+        return f"/vsicurl/{url}" if urlsplit(href).scheme not in ("http", "https") else href
+    return f"/vsicurl?header_file={quote(file, safe='')}&empty_dir=yes&url={quote(url, safe='')}"
+
+
+def web_address(href: str) -> str | None:
+    """The http(s) address behind an href; None where there is none.
+
+    ``dcache://`` and ``dav://`` paths are taken literally, as their filesystem does; the addresses
+    of the web are quoted already.
+    """
+    scheme = urlsplit(href).scheme
+    if scheme in ("http", "https"):
+        return href
+    if scheme not in _SECURE + _CLEAR:
+        return None
+    host, path = split_url(href)
+    port = f":{_DCACHE_PORT}" if scheme == "dcache" and urlsplit(f"//{host}").port is None else ""
+    return f"{'https' if scheme in _SECURE else 'http'}://{host}{port}{quoted(path)}"
+
+
+def options(href: str) -> dict[str, str]:
+    """GDAL's configuration for an href: names of files and services, never a secret.
+
+    Raises
+    ------
+    CredentialError
+        A file that is named for this address is missing or open to others.
+    """
+    if not is_remote(href):
+        return {}
+    credential = find(href)
+    found = dict(_ALWAYS)
+    if credential is not None:
+        found |= _tls(credential)
+        if urlsplit(href).scheme in ("s3", "s3a"):
+            found |= _s3(credential)
+    return found
+
+
+def scrub(text: str, href: str) -> str:
+    """What GDAL said of an href, for messages: GDAL's own name of it replaced, queries left out."""
+    url = web_address(href)
+    if url is not None and is_remote(href):
+        encoded = quote(url, safe="")
+        for mark in ("vsicurl?header_file=", "/vsicurl?header_file="):
+            while (start := text.find(mark)) >= 0 and (end := text.find(encoded, start)) >= 0:
+                text = text[:start].rstrip("/") + shown(href) + text[end + len(encoded) :]
+        text = text.replace(f"/vsicurl/{url}", shown(href)).replace(url, shown(href))
+    return text
+
+
+def refusal(href: str) -> Refusal | None:
+    """Why a server does not give a file, asked again: GDAL's reads do not tell. None: it does.
+
+    One request for one byte; redirects are not followed, so a pool is not asked.
+    """
+    url = web_address(href)
+    if url is None or not is_remote(href):
+        return None
+    credential = find(href)
+    headers = credential.headers(url) if credential else {}
+    request = urllib.request.Request(url, headers={"Range": "bytes=0-0", **headers})
+    context = credential.ssl_context() if credential else None
+    opener = urllib.request.build_opener(_Stay, urllib.request.HTTPSHandler(context=context))
+    try:
+        opener.open(request, timeout=10).close()
+    except urllib.error.HTTPError as error:
+        error.close()
+        return _answer(error.code, credential, url)
+    except OSError as error:
+        return Refusal(f"no answer ({getattr(error, 'reason', None) or error})")
+    return None
+
+
+def _answer(code: int, credential: Credential | None, url: str) -> Refusal | None:
+    if code < 400 or code == 416:
+        return None
+    if code == 404:
+        return Refusal("the server has no such file (404)")
+    if code not in (401, 403):
+        return Refusal(f"the server answers {code}")
+    if credential is None or not credential.identifies:
+        words = f"the server wants to know who asks ({code}), and no credential is configured"
+        return Refusal(words, denied=True)
+    token = credential.token()
+    why = lacks(token, "DOWNLOAD", unquote(urlsplit(url).path)) if token else None
+    words = f"the server refuses the credential ({code}; {credential.reference})"
+    return Refusal(f"{words}: {why}" if why else words, denied=True)
+
+
+def _tls(credential: Credential) -> dict[str, str]:
+    found = {}
+    if credential.proxy_file:
+        secrets.version(credential.proxy_file)
+        found["GDAL_HTTP_SSLCERT"] = found["GDAL_HTTP_SSLKEY"] = secrets.place(
+            credential.proxy_file
+        )
+    if credential.ca_file:
+        trusted = secrets.place(credential.ca_file)
+        folder = os.path.isdir(trusted)
+        found["GDAL_HTTP_CAPATH" if folder else "GDAL_CURL_CA_BUNDLE"] = trusted
+    return found
+
+
+def _s3(credential: Credential) -> dict[str, str]:
+    found = {}
+    if credential.anonymous:
+        found["AWS_NO_SIGN_REQUEST"] = "YES"
+    if credential.profile:
+        found["AWS_PROFILE"] = credential.profile
+    if file := keys_file(credential):
+        found["CPL_AWS_CREDENTIALS_FILE"] = file
+    if credential.endpoint:
+        scheme, _, service = credential.endpoint.partition("://")
+        found["AWS_S3_ENDPOINT"] = service.rstrip("/")
+        found["AWS_HTTPS"] = "YES" if scheme == "https" else "NO"
+    if credential.region:
+        found["AWS_REGION"] = credential.region
+    if style := s3.addressing(credential):
+        found["AWS_VIRTUAL_HOSTING"] = "TRUE" if style == "virtual" else "FALSE"
+    return found
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Takes a redirect for an answer."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None

@@ -1,0 +1,246 @@
+"""GDAL reads through a door whose pools are foreign origins; secrets stay where they belong."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from rsdat.errors import CredentialError, DataError
+from rsdat.raster import files
+from rsdat.raster.files import attempt, dataset, header
+from rsdat.raster.reading import read
+from rsdat.raster.sources import Source
+from rsdat.storage import gdal
+from rsdat.storage.credentials import secretfiles
+from tests.dcache.door import Door
+from tests.storage.secrets import Person, before, macaroon
+
+PIXELS = np.random.default_rng(1).integers(1, 4000, (1024, 1024)).astype("uint16")
+
+
+@pytest.fixture(scope="session")
+def cog(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("cog") / "scene.tif"
+    profile = {
+        "driver": "COG",
+        "width": 1024,
+        "height": 1024,
+        "count": 1,
+        "dtype": "uint16",
+        "crs": "EPSG:32632",
+        "transform": rasterio.Affine(10, 0, 600_000, 0, -10, 5_000_000),
+    }
+    with rasterio.open(path, "w", blocksize=256, compress="deflate", **profile) as opened:
+        opened.write(PIXELS, 1)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No dataset that an earlier test left open in this thread."""
+    if hasattr(files._local, "datasets"):
+        monkeypatch.delattr(files._local, "datasets")
+
+
+@pytest.fixture
+def safe_door(make_door: Callable[..., Door], person: Person, cog: bytes, fresh: None) -> Door:
+    """A door over TLS with a scene, and a credential for it."""
+    door = make_door(tls="good")
+    door.put("/data/a b#é.tif", cog)
+    assert door.authority is not None
+    door.authority.write(person.home / "ca.pem")
+    person.secret("token", door.token + "\n")
+    host = door.webdav.removeprefix("https://")
+    person.credentials(**{host: {"token_file": "~/token", "ca_file": "~/ca.pem"}})
+    return door
+
+
+def source_of(door: Door, scheme: str = "dcache", path: str = "/data/a b#é.tif") -> Source:
+    return source(f"{scheme}://{door.webdav.partition('://')[2]}{path}")
+
+
+def source(href: str) -> Source:
+    return Source(item="scene", asset="red", href=href, band=1)
+
+
+def test_a_scene_behind_a_redirect_is_read_and_the_pool_sees_no_token(safe_door: Door) -> None:
+    scene = source_of(safe_door)
+    geobox = header(scene).geobox
+    assert len(safe_door.requests("webdav")) <= 2  # HEAD, and one GET of the header
+    safe_door.clear_log()
+    pixels = read(scene, geobox[256:512, 0:1024], dtype="uint16")
+    np.testing.assert_array_equal(pixels, PIXELS[256:512])
+    assert len(safe_door.requests("webdav")) == 1  # four blocks in a row: one range
+    assert len(safe_door.requests("pool")) == 1
+    assert all(request.authorized for request in safe_door.requests("webdav"))
+    assert not any(request.authorized for request in safe_door.requests("pool"))
+
+
+def test_the_rule_against_foreign_origins_does_not_give_way_to_the_environment(
+    safe_door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "CPL_VSIL_CURL_AUTHORIZATION_HEADER_ALLOWED_IF_REDIRECT"
+    monkeypatch.setenv(name, "YES")
+    header(source_of(safe_door))
+    assert safe_door.requests("pool")
+    assert not any(request.authorized for request in safe_door.requests("pool"))
+
+
+def test_an_address_of_the_web_is_read_with_its_credential(safe_door: Door) -> None:
+    scene = source_of(safe_door, "https", "/data/a%20b%23%C3%A9.tif")
+    assert header(scene).geobox.shape == (1024, 1024)
+
+
+def test_a_renewed_token_counts_for_datasets_that_are_open(safe_door: Door, person: Person) -> None:
+    scene = source_of(safe_door)
+    geobox = header(scene).geobox
+    safe_door.allow("second-token")
+    safe_door.forget(safe_door.token)
+    person.secret("token", "second-token")
+    np.testing.assert_array_equal(
+        read(scene, geobox[:256, :256], dtype="uint16"), PIXELS[:256, :256]
+    )
+
+
+def test_a_refused_token_is_named_and_its_renewal_heals(safe_door: Door, person: Person) -> None:
+    scene = source_of(safe_door)
+    person.secret("token", "wrong-token")
+    with pytest.raises(CredentialError, match=r"refuses the credential \(401; .*~/token") as caught:
+        header(scene)
+    assert "item scene: asset red" in str(caught.value)
+    assert "wrong-token" not in str(caught.value)
+    assert isinstance(pickle.loads(pickle.dumps(caught.value)), PermissionError)
+    person.secret("token", safe_door.token)
+    assert header(scene).dtype == "uint16"
+
+
+def test_a_token_refused_in_the_middle_of_a_run_is_told_from_a_damaged_file(
+    safe_door: Door,
+) -> None:
+    scene = source_of(safe_door)
+    geobox = header(scene).geobox
+    safe_door.forget(safe_door.token)
+    with pytest.raises(CredentialError, match="refuses the credential"):
+        read(scene, geobox[512:768, :256])
+
+
+def test_an_expired_token_is_told_without_asking(safe_door: Door, person: Person) -> None:
+    person.secret("token", macaroon(before(hours=-3)))
+    with pytest.raises(CredentialError, match=r"the token of ~/token expired on \d{4}-") as caught:
+        header(source_of(safe_door))
+    assert "rsdat data token create" in str(caught.value.hint)
+    assert not safe_door.log
+
+
+def test_what_a_token_lacks_is_named(safe_door: Door, person: Person) -> None:
+    token = safe_door.allow(macaroon("path:/other"), path="/other")
+    person.secret("token", token)
+    with pytest.raises(CredentialError, match=r"it is for /other only"):
+        header(source_of(safe_door))
+
+
+def test_a_missing_file_is_no_matter_of_credentials(safe_door: Door) -> None:
+    with pytest.raises(DataError, match=r"no such file \(404\)") as caught:
+        header(source_of(safe_door, path="/data/none.tif"))
+    assert not isinstance(caught.value, CredentialError)
+
+
+def test_a_server_without_a_credential_is_named(safe_door: Door, person: Person) -> None:
+    trusted = {"ca_file": "~/ca.pem"}
+    person.credentials(**{safe_door.webdav.removeprefix("https://"): trusted})
+    with pytest.raises(CredentialError, match="wants to know who asks"):
+        header(source_of(safe_door))
+
+
+def test_a_replaced_file_is_seen_after_a_while(
+    safe_door: Door, cog: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    scene = source_of(safe_door)
+    header(scene)
+    other = tmp_path / "other.tif"
+    profile = {"driver": "COG", "width": 64, "height": 64, "count": 1, "crs": "EPSG:32633"}
+    grid = rasterio.Affine(10, 0, 500_000, 0, -10, 5_000_000)
+    with rasterio.open(other, "w", dtype="uint8", transform=grid, **profile) as opened:
+        opened.write(np.full((64, 64), 7, "uint8"), 1)
+    safe_door.remove("/data/a b#é.tif")
+    safe_door.put("/data/a b#é.tif", other.read_bytes())
+    assert header(scene).dtype == "uint16"
+    monkeypatch.setattr(files, "KEPT_SECONDS", -1)
+    assert header(scene).dtype == "uint8"
+
+
+def test_no_secret_is_in_settings_environment_or_command_line(safe_door: Door) -> None:
+    secret = safe_door.token
+    scene = source_of(safe_door)
+
+    def work() -> tuple[str, str]:
+        return str(rasterio.env.getenv()), dataset(scene).name
+
+    settings, name = attempt(work, scene)
+    assert secret not in settings
+    assert secret not in name
+    for place in ("environ", "cmdline"):
+        assert secret.encode() not in Path(f"/proc/self/{place}").read_bytes()
+    assert secret not in repr(scene)
+    assert secret.encode() not in pickle.dumps((scene, gdal.options(scene.href)))
+
+
+def test_header_files_are_private_and_follow_the_credential(
+    safe_door: Door, person: Person
+) -> None:
+    scene = source_of(safe_door)
+    header(scene)
+    [file] = [path for path in secretfiles._written if safe_door.token in path.read_text()][-1:]
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    person.secret("token", "another")
+    gdal.gdal_path(scene.href)
+    assert file.read_text() == "Authorization: Bearer another\n"
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / f"{secretfiles._PREFIX}999999999-x"
+    left.mkdir(mode=0o700)
+    (left / "header-0").write_text("Authorization: Bearer old\n")
+    ours = tmp_path / f"{secretfiles._PREFIX}1-x"
+    ours.mkdir(mode=0o700)
+    secretfiles._sweep(tmp_path)
+    assert not left.exists()
+    assert ours.exists()
+
+
+@pytest.mark.parametrize(
+    ("href", "path"),
+    [
+        ("/data/x.tif", "/data/x.tif"),
+        ("s3://bucket/a b.tif", "/vsis3/bucket/a b.tif"),
+        ("https://example.org/x.tif?sig=1", "https://example.org/x.tif?sig=1"),
+        (
+            "dcache://door.example.org/a b?.tif",
+            "/vsicurl/https://door.example.org:2880/a%20b%3F.tif",
+        ),
+        ("dcache://door.example.org:443/x", "/vsicurl/https://door.example.org:443/x"),
+        ("davs://cloud.example.org/x", "/vsicurl/https://cloud.example.org/x"),
+        ("dav://127.0.0.1:8080/x", "/vsicurl/http://127.0.0.1:8080/x"),
+    ],
+)
+def test_gdals_name_of_an_href(person: Person, href: str, path: str) -> None:
+    assert gdal.gdal_path(href) == path
+
+
+def test_a_buckets_settings_are_references(person: Person) -> None:
+    person.secret("keys", "[surf]\naws_access_key_id = a\naws_secret_access_key = hidden\n")
+    entry = {"profile": "surf", "credentials_file": "~/keys", "endpoint": "http://localhost:5000"}
+    person.credentials(**{"s3://scenes": entry})
+    found = gdal.options("s3://scenes/x.tif")
+    assert found["CPL_AWS_CREDENTIALS_FILE"] == str(person.home / "keys")
+    assert found["AWS_PROFILE"] == "surf"
+    assert (found["AWS_S3_ENDPOINT"], found["AWS_HTTPS"]) == ("localhost:5000", "NO")
+    assert found["AWS_VIRTUAL_HOSTING"] == "FALSE"
+    assert "hidden" not in str(found)
+    assert "AWS_PROFILE" not in gdal.options("s3://other/x.tif")
