@@ -68,8 +68,8 @@ def potential_clouds(
     """Pixels that may be cloud: bright, white, neither snow nor leaves.
 
     The potential cloud pixels of Fmask: Zhu and Woodcock (2012), Remote Sensing of Environment
-    118, equations 1 to 4; without the test of temperature, as Zhu, Wang and Woodcock (2015) use them
-    for Sentinel-2, which has no thermal band.
+    118, equations 1 to 4; without the test of temperature, as Zhu, Wang and Woodcock (2015) use
+    them for Sentinel-2, which has no thermal band.
 
     Parameters
     ----------
@@ -97,18 +97,35 @@ def potential_clouds(
     whose blue has lost its haze, thin cloud is missed more often; its own classes (SCL) know more.
     """
     blue, green, red, nir, swir16, swir22 = _planes(bands, CLOUD_BANDS)
-    mean = (blue + green + red) / np.float32(3)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # Quotients are compared as they are: where a sum is not positive they mean nothing, and
-        # the tests of brightness have failed already.
-        ndsi = (green - swir16) / (green + swir16)
-        ndvi = (nir - red) / (nir + red)
-        white = (abs(blue - mean) + abs(green - mean) + abs(red - mean)) / mean
-        warmth = nir / swir16
-    found = _above(swir22, swir22_above) & _below(ndsi, ndsi_below) & _below(ndvi, ndvi_below)
-    found &= _below(white, whiteness_below) & _above(blue - np.float32(0.5) * red, haze_above)
-    found &= _above(warmth, nir_to_swir16_above)
+    found = _above(swir22, swir22_above)
+    # Quotients as products: nothing is divided by zero. Two spare planes are written again and
+    # again: fresh ones for each step take longer than the arithmetic.
+    left, right = np.empty((2, *blue.shape), "float32")
+    for first, second, limit in ((green, swir16, ndsi_below), (nir, red, ndvi_below)):
+        np.multiply(first, np.float32(1 - limit), out=left)
+        np.multiply(second, np.float32(1 + limit), out=right)
+        found &= left < right
+    np.multiply(swir16, np.float32(nir_to_swir16_above), out=left)
+    found &= nir > left
+    np.multiply(red, np.float32(0.5), out=left)
+    np.subtract(blue, left, out=left)
+    found &= _above(left, haze_above)
+    found &= _white(blue, green, red, whiteness_below)
     return _marked(found, bands)
+
+
+def _white(blue: Array, green: Array, red: Array, limit: float) -> NDArray[np.bool_]:
+    """Whether the distances from the mean add up to less than this part of the mean."""
+    mean = np.add(blue, green)
+    mean += red
+    mean /= np.float32(3)
+    total, spare = np.zeros_like(mean), np.empty_like(mean)
+    for plane in (blue, green, red):
+        np.subtract(plane, mean, out=spare)
+        total += np.abs(spare, out=spare)
+    mean *= np.float32(limit)
+    result: NDArray[np.bool_] = total < mean
+    return result
 
 
 def _planes(bands: Array, names: tuple[str, ...]) -> tuple[Array, ...]:

@@ -63,6 +63,30 @@ def test_potential_clouds(surface):
         assert np.isnan(potential_clouds(unknown)).all()
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_potential_clouds_are_fmasks_quotients(seed):
+    # Half of them near grey, so that the later tests are reached.
+    rng = np.random.default_rng(seed)
+    spectra = rng.uniform(0.01, 1, (6, 1, 200))
+    spectra[:, :, 100:] = spectra[:1, :, 100:] * rng.uniform(0.6, 1.1, (6, 1, 100))
+    blue, green, red, nir, swir16, swir22 = spectra
+    mean = (blue + green + red) / 3
+    margins = [
+        swir22 - 0.03,
+        0.8 - (green - swir16) / (green + swir16),
+        0.8 - (nir - red) / (nir + red),
+        0.7 - sum(abs(band - mean) for band in (blue, green, red)) / mean,
+        blue - 0.5 * red - 0.08,
+        nir / swir16 - 0.75,
+    ]
+    clear_cut = np.min(np.abs(margins), axis=0) > 1e-5
+    result = potential_clouds(spectra.astype("float32"))
+    expected = (np.array(margins) > 0).all(axis=0)
+    assert expected.any()
+    np.testing.assert_array_equal(result[clear_cut], expected[clear_cut])
+
+
 def test_each_test_of_potential_clouds_can_refuse():
     cloud = np.float32(SURFACES["thick cloud"][0]).reshape(6, 1, 1)
     for limit in (
