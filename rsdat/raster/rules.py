@@ -1,8 +1,8 @@
 """Rules on several bands, for :meth:`apply` of a chain: (band, y, x) in, a plane of 1 and 0 out.
 
-Thresholds are reflectances as fractions, which is what chains hand out. Published thresholds in
-stored numbers of Sentinel-2 are these times 10000, for numbers without the offset of -1000 that
-processing baseline 04.00 brought.
+Thresholds of optical bands are reflectances as fractions, as chains hand them out. Published
+thresholds in stored numbers of Sentinel-2 are these times 10000, for numbers to which nothing was
+added; since processing baseline 04.00, 1000 is.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsdat.errors import DataError
+from rsdat.raster.sar import NODATA, to_db, water_mask
 
 Array = NDArray[Any]
 
 #: The bands that the rules take, in this order, as common names.
 STUBBLE_BANDS = ("red", "rededge2", "nir", "swir16")
+WATER_BANDS = ("vv",)
 CLOUD_BANDS = ("blue", "green", "red", "nir", "swir16", "swir22")
 
 #: Half a stored number of Sentinel-2. Rules on whole numbers are decided between two of them, where
@@ -125,6 +127,31 @@ def _white(blue: Array, green: Array, red: Array, limit: float) -> NDArray[np.bo
         total += np.abs(spare, out=spare)
     mean *= np.float32(limit)
     result: NDArray[np.bool_] = total < mean
+    return result
+
+
+def open_water(bands: Array, *, threshold: float, linear: bool = True) -> NDArray[np.float32]:
+    """Open water in radar backscatter, by the limit of its scene.
+
+    Parameters
+    ----------
+    bands
+        Backscatter (band, y, x) of one polarisation; :data:`WATER_BANDS`. NaN where there is no
+        data.
+    threshold
+        dB, from :func:`rsdat.raster.sar.scene_threshold` of the whole scene; NaN: no water.
+    linear
+        Whether the numbers are power; False where they are dB.
+
+    Returns
+    -------
+    float32 (y, x): 1 water, 0 land, NaN where there is no data. Its mean over dates is the
+    frequency of water.
+    """
+    (plane,) = _planes(bands, WATER_BANDS)
+    mask = water_mask(to_db(plane) if linear else plane, threshold)
+    result = mask.astype("float32")
+    result[mask == NODATA] = np.nan
     return result
 
 

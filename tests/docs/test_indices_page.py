@@ -87,7 +87,11 @@ def test_the_block_of_radar(tmp_path):
         item = scenes.item(f"radar{date}", {"vv": path}, day=date + 1)
         item.save_object(dest_href=str(tmp_path / "items" / f"{item.id}.json"))
     before = f"import rsdat\nradar = rsdat.search({str(tmp_path / 'items')!r})\n"
-    check = "\nassert (water.water_class[:, :38] == 2).mean() > 0.99\n"
+    check = """
+assert (water.water_class[:, :38] == 2).mean() > 0.99
+assert (first.to_xarray().values[..., :38] == 1).mean() > 0.99
+assert (first.to_xarray().values[..., 42:] == 0).mean() > 0.99
+"""
     run(before + "\n".join(blocks("python radar")) + check, tmp_path)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,14 @@ from hypothesis import strategies as st
 
 from rsdat.errors import DataError
 from rsdat.raster.indices import physical
-from rsdat.raster.rules import CLOUD_BANDS, STUBBLE_BANDS, potential_clouds, stubble_burning
+from rsdat.raster.rules import (
+    CLOUD_BANDS,
+    STUBBLE_BANDS,
+    WATER_BANDS,
+    open_water,
+    potential_clouds,
+    stubble_burning,
+)
 
 NUMBERS = st.one_of(
     st.integers(0, 2000), st.sampled_from([499, 500, 501, 999, 1000, 1199, 1200, 1599, 1600])
@@ -100,8 +109,23 @@ def test_each_test_of_potential_clouds_can_refuse():
         assert potential_clouds(cloud, **limit).tolist() == [[0]], limit
 
 
+def test_open_water():
+    power = np.float32([[[0.001, 0.1, 0, np.nan]]])
+    np.testing.assert_array_equal(open_water(power, threshold=-16), [[1, 0, np.nan, np.nan]])
+    assert open_water(power, threshold=-16).dtype == np.float32
+    decibels = np.float32([[[-30, -10, 0, np.nan]]])
+    found = open_water(decibels, threshold=-16, linear=False)
+    np.testing.assert_array_equal(found, [[1, 0, 0, np.nan]])
+    none = open_water(decibels, threshold=float("nan"), linear=False)
+    np.testing.assert_array_equal(none, [[0, 0, 0, np.nan]])
+
+
 def test_bands_that_are_not_the_rules():
-    for rule, names in ((stubble_burning, STUBBLE_BANDS), (potential_clouds, CLOUD_BANDS)):
-        with pytest.raises(DataError, match=f"takes {len(names)} bands") as caught:
+    for rule, names in (
+        (stubble_burning, STUBBLE_BANDS),
+        (potential_clouds, CLOUD_BANDS),
+        (partial(open_water, threshold=-16), WATER_BANDS),
+    ):
+        with pytest.raises(DataError, match=f"takes {len(names)} band") as caught:
             rule(np.zeros((3, 2, 2), "float32"))
         assert ", ".join(names) in (caught.value.hint or "")
