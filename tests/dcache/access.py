@@ -52,7 +52,8 @@ class Access:
         if scheme.lower() == "basic":
             return self._by_password(value)
         if not token:
-            return Principal(caveats=Caveats(activities=self.anonymous))
+            user = _by_certificate(request)
+            return Principal(user, Caveats(activities=ACTIVITIES if user else self.anonymous))
         principal = self._by_token(token) or self._by_macaroon(token)
         before = principal.caveats.before
         if before is not None and before <= self._now():
@@ -117,3 +118,12 @@ class Access:
     def restrict(self, token: str, **changes: object) -> None:
         """Change what a token allows, or when it ends (``before``)."""
         self.tokens[token] = replace(self.tokens[token], **changes)  # type: ignore[arg-type]
+
+
+def _by_certificate(request: web.Request) -> str:
+    """The user whom a client certificate (or a proxy of it) names; empty without one."""
+    certificate = request.get_extra_info("peercert")
+    if not certificate:
+        return ""
+    subject = [value for part in certificate["subject"] for _, value in part]
+    return str(subject[0])

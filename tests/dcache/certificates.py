@@ -13,6 +13,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+#: ProxyCertInfo of RFC 3820, with the policy "inherit all".
+PROXY_INFORMATION = x509.UnrecognizedExtension(
+    x509.ObjectIdentifier("1.3.6.1.5.5.7.1.14"),
+    bytes.fromhex("300c300a06082b06010505071501"),
+)
+
 
 class Authority:
     """Signs certificates for the loopback; ``pem`` is what a client has to trust."""
@@ -24,7 +30,7 @@ class Authority:
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
         self._certificate = builder.sign(self._key, hashes.SHA256())
-        self.pem = self._certificate.public_bytes(serialization.Encoding.PEM)
+        self.pem = _pem(self._certificate)
 
     def write(self, file: Path) -> Path:
         file.write_bytes(self.pem)
@@ -47,27 +53,59 @@ class Authority:
         with tempfile.TemporaryDirectory() as directory:
             file = Path(directory) / "server.pem"
             file.touch(mode=0o600)
-            file.write_bytes(
-                key.private_bytes(
-                    serialization.Encoding.PEM,
-                    serialization.PrivateFormat.PKCS8,
-                    serialization.NoEncryption(),
-                )
-                + certificate.public_bytes(serialization.Encoding.PEM)
-            )
+            file.write_bytes(_pem_of_key(key) + _pem(certificate))
             context.load_cert_chain(file)
+        # Clients may show a certificate, and grid users show proxies.
+        context.load_verify_locations(cadata=self.pem.decode())
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_flags |= ssl.VERIFY_ALLOW_PROXY_CERTS
         return context
 
+    def proxy(self, user: str, hours: float = 12) -> bytes:
+        """A user's X.509 proxy as grid tools write it: certificate, its key, the user's one."""
+        user_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user)])
+        usage = x509.KeyUsage(True, *[False] * 8)
+        user_certificate = (
+            self._builder(name, user_key, days=30)
+            .add_extension(usage, critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        proxy_name = x509.Name([*name, x509.NameAttribute(NameOID.COMMON_NAME, "1")])
+        certificate = (
+            self._builder(proxy_name, key, days=hours / 24, issuer=name)
+            .add_extension(usage, critical=True)
+            .add_extension(PROXY_INFORMATION, critical=True)
+            .sign(user_key, hashes.SHA256())
+        )
+        return _pem(certificate) + _pem_of_key(key) + _pem(user_certificate)
+
     def _builder(
-        self, name: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
+        self,
+        name: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        days: float,
+        issuer: x509.Name | None = None,
     ) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(name)
-            .issuer_name(self._name)
+            .issuer_name(issuer or self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(days=3))
             .not_valid_after(now + datetime.timedelta(days=days))
         )
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )

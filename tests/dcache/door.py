@@ -8,8 +8,6 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from aiohttp import web
-
 from .access import Principal
 from .certificates import Authority
 from .contents import Content, content_of
@@ -18,6 +16,7 @@ from .frontend import Frontend
 from .macaroons import ACTIVITIES, Caveats
 from .origin import Origin
 from .pool import Pool
+from .server import Server
 from .state import Options, State
 from .tree import Entry, normal, split
 from .webdav import WebDav
@@ -105,7 +104,7 @@ class Door:
     async def _open(self) -> None:
         self.state = State(self.options)
         self.state.access.tokens[TOKEN] = Caveats()
-        self._runners: list[web.AppRunner] = []
+        self._servers: list[Server] = []
         if self.options.rest:
             await self._serve(Frontend(self.state), "127.0.0.1", self._ports[0], self._tls)
         await self._serve(WebDav(self.state), "127.0.0.1", self._ports[1], self._tls)
@@ -115,25 +114,16 @@ class Door:
         self.webdav = self.state.urls["webdav"]
 
     async def _serve(self, origin: Origin, host: str, port: int, tls: ssl.SSLContext | None) -> str:
-        runner = web.AppRunner(
-            origin.application(),
-            access_log=None,
-            auto_decompress=False,
-            shutdown_timeout=0.1,
-            lingering_time=1.0,
-            read_bufsize=1 << 18,
-        )
-        await runner.setup()
-        site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=512)
-        await site.start()
-        self._runners.append(runner)
-        url = f"{'https' if tls else 'http'}://{host}:{runner.addresses[0][1]}"
+        server = Server(origin, host, port, tls)
+        await server.start()
+        self._servers.append(server)
+        url = f"{'https' if tls else 'http'}://{host}:{server.port}"
         self.state.urls[origin.name] = url
         return url
 
     async def _close(self) -> None:
-        for runner in self._runners:
-            await runner.cleanup()
+        for server in self._servers:
+            await server.stop()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
@@ -147,6 +137,26 @@ class Door:
             return function()
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
+
+    # --- the network
+
+    def disconnect(self) -> None:
+        """Let the network be gone: connections break, new ones are refused."""
+
+        async def stop() -> None:
+            for server in self._servers:
+                await server.vanish()
+
+        asyncio.run_coroutine_threadsafe(stop(), self._loop).result()
+
+    def reconnect(self) -> None:
+        """Let it be back, on the same ports."""
+
+        async def start() -> None:
+            for server in self._servers:
+                await server.listen()
+
+        asyncio.run_coroutine_threadsafe(start(), self._loop).result()
 
     # --- contents
 

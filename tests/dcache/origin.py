@@ -182,11 +182,14 @@ async def proceed(request: web.Request) -> None:
 
 def reset(request: web.Request) -> None:
     """Break the connection off with a TCP reset."""
-    transport = request.transport
-    if transport is not None:
-        sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
+    if request.transport is not None:
+        break_off(request.transport)
+
+
+def break_off(transport: asyncio.Transport) -> None:
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 def digests(request: web.Request, adler32: str, md5: str) -> dict[str, str]:

@@ -63,6 +63,44 @@ def test_certificates(make_door: Callable[..., Door], tmp_path: Path, kind: str)
     connection.close()
 
 
+def test_an_x509_proxy_names_its_user(make_door: Callable[..., Door], tmp_path: Path) -> None:
+    door = make_door(tls="good")
+    assert door.authority is not None
+    trust = ssl.create_default_context(cafile=str(door.authority.write(tmp_path / "ca.pem")))
+    for user in ("", "ann"):
+        if user:
+            (tmp_path / "proxy").write_bytes(door.authority.proxy(user))
+            trust.load_cert_chain(tmp_path / "proxy")
+        netloc = door.rest.removeprefix("https://")
+        connection = http.client.HTTPSConnection(netloc, timeout=20, context=trust)
+        connection.request("GET", "/api/v1/user")
+        found = json.loads(connection.getresponse().read())
+        assert found.get("username", "") == user
+        connection.close()
+
+
+def test_the_network_goes_and_comes_back(door: Door) -> None:
+    door.put("/f", b"hello")
+    door.options.redirect_reads = False
+    netloc = door.webdav.removeprefix("http://")
+    kept = http.client.HTTPConnection(netloc, timeout=20)
+    headers = {"Authorization": f"Bearer {door.token}"}
+
+    def ask_again() -> bytes:
+        kept.request("GET", "/f", headers=headers)
+        return kept.getresponse().read()
+
+    assert ask_again() == b"hello"
+    door.disconnect()
+    with pytest.raises(ConnectionError):
+        ask_again()
+    with pytest.raises(ConnectionError):
+        dav(door, "/f")
+    door.reconnect()
+    assert dav(door, "/f").body == b"hello"
+    kept.close()
+
+
 def test_the_program_prints_its_addresses(tmp_path: Path) -> None:
     program = subprocess.Popen(
         [sys.executable, "-m", "tests.dcache", "--files", "3", "--storage", "disk"],

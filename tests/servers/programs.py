@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -63,7 +64,8 @@ def ordinary() -> dict[str, Any]:
     """Arguments for `subprocess` that leave root's rights behind: some servers refuse them."""
     if os.getuid() != 0:
         return {}
-    return {"user": "nobody", "group": "nogroup", "extra_groups": []}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
 @contextmanager
@@ -82,7 +84,8 @@ def workplace(name: str) -> Iterator[Path]:
 def give(path: Path) -> Path:
     """Let the ordinary user own a file or directory."""
     if os.getuid() == 0:
-        shutil.chown(path, "nobody", "nogroup")
+        nobody = pwd.getpwnam("nobody")
+        os.chown(path, nobody.pw_uid, nobody.pw_gid)
     return path
 
 
