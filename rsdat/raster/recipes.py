@@ -16,12 +16,13 @@ from rsdat.errors import ConfigError
 from rsdat.raster.cog import write_cog
 from rsdat.raster.grids import Bounds
 from rsdat.raster.indices import ndvi
+from rsdat.raster.kernels import check_method
 from rsdat.raster.loading import load
 from rsdat.raster.masks import mask_clouds, quality_band
 from rsdat.raster.outputs import output, outputs
 from rsdat.raster.preview import preview
 from rsdat.raster.progress import Report
-from rsdat.raster.reducers import check_method, composite
+from rsdat.raster.reducers import composite
 
 INDICES = ("ndvi",)
 

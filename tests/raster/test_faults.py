@@ -104,8 +104,8 @@ def test_what_contradicts_itself(item):
         ndvi(ds)
     with pytest.raises(ConfigError, match="no variable 'scl'"):
         mask_clouds(ds)
-    with pytest.raises(ConfigError, match="medoid"):
-        composite(ds, "medoid")
+    with pytest.raises(ConfigError, match="mode"):
+        composite(ds, "mode")
 
 
 def test_stored_integers_of_items_that_differ_in_offset_are_refused(sentinel2):

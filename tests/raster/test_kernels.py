@@ -2,51 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from rsdat.errors import DataError
 from rsdat.raster.coordinates import axis_indices
 from rsdat.raster.grids import chunk_shape, output_grid
 from rsdat.raster.indices import ndvi_of
 from rsdat.raster.masks import bits_invalid, qa_invalid, scl_invalid
-from rsdat.raster.reducers import max_of, mean_of, median_of
-
-stacks = hnp.arrays(
-    "float32",
-    st.tuples(st.integers(1, 17), st.integers(1, 4), st.integers(1, 5)),
-    elements=st.one_of(
-        st.just(float("nan")), st.floats(-10, 10, width=32), st.sampled_from([0.0, 0.25, 0.5])
-    ),
-)
-
-
-@settings(deadline=None)
-@given(stacks)
-def test_reducers_are_numpys(stack):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        np.testing.assert_array_equal(median_of(stack), np.nanmedian(stack, axis=0))
-        np.testing.assert_array_equal(max_of(stack), np.nanmax(stack, axis=0))
-        # numpy adds in another order where there is a single pixel: bounded by n roundings of
-        # the largest value, against the exact mean.
-        exact = np.nanmean(stack.astype("float64"), axis=0)
-        bound = len(stack) * np.finfo("float32").eps * 10
-        np.testing.assert_allclose(mean_of(stack), exact, rtol=0, atol=bound)
-
-
-def test_median_over_more_pixels_than_a_strip():
-    stack = np.random.default_rng(0).random((6, 150, 333), "float32")
-    stack[stack < 0.2] = np.nan
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        np.testing.assert_array_equal(median_of(stack), np.nanmedian(stack, axis=0))
-
 
 values = st.one_of(st.just(float("nan")), st.floats(-0.125, 1.625, width=32))
 
