@@ -99,7 +99,9 @@ def composite_command(
     out: Out,
     bbox: Bbox = None,
     datetime: When = None,
-    method: Annotated[str, typer.Option("--method", help="median, mean, max, p10, medoid, max_ndvi, …")] = "median",
+    method: Annotated[
+        str, typer.Option("--method", help="median, mean, max, p10, medoid, max_ndvi, …")
+    ] = "median",
     bands: Annotated[
         str | None, typer.Option("--bands", help="With commas; default red,nir.")
     ] = None,
