@@ -19,6 +19,7 @@ _EXPORTS = {
     "open_catalog": "rsdat.catalog",
     "search": "rsdat.catalog",
     "write_cog": "rsdat.raster",
+    "write_zarr": "rsdat.raster",
 }
 
 __all__ = [
@@ -33,12 +34,13 @@ __all__ = [
     "open_catalog",
     "search",
     "write_cog",
+    "write_zarr",
 ]
 
 if TYPE_CHECKING:
     from rsdat.catalog import open_catalog, search
     from rsdat.cluster import client, get_cluster
-    from rsdat.raster import chain, composite, index, load, mask_clouds, ndvi, write_cog
+    from rsdat.raster import chain, composite, index, load, mask_clouds, ndvi, write_cog, write_zarr
 
 
 def __getattr__(name: str) -> Any:

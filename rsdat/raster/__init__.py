@@ -7,6 +7,7 @@ from rsdat.raster.loading import load
 from rsdat.raster.masks import mask_clouds
 from rsdat.raster.preview import preview
 from rsdat.raster.reducers import composite
+from rsdat.raster.writers.zarr import write_zarr
 
 __all__ = [
     "Chain",
@@ -18,4 +19,5 @@ __all__ = [
     "ndvi",
     "preview",
     "write_cog",
+    "write_zarr",
 ]

@@ -68,42 +68,68 @@ def write_zarr(
     dtype: str | None = None,
     scale: float | None = None,
     nodata: float | None = None,
+    shard: int | tuple[int, int] | None = None,
+    chunk: int = 512,
+    compress: str = "zstd",
+    level: int = 1,
+    multiscales: bool = True,
+    overview_resampling: str | None = None,
+    attrs: Mapping[str, Any] | None = None,
+    progress: Report | None = None,
     resume: bool = True,
-    **options: Any,
 ) -> Written:
     """Compute xarray data and write it as a Zarr v3 store with overviews.
 
     Computes on the current Dask client (a session's workers) where there is one, else in threads
-    of this process; a few tiles at a time. How the store looks, and what happens to an interrupted
-    run, says :func:`write_image`.
+    of this process; a few tiles at a time. How the store looks, and what becomes of an interrupted
+    run, says :func:`~rsdat.raster.writers.zarr.write_image`.
 
     Parameters
     ----------
     data
-        DataArray (y, x), (band, y, x) or (time, y, x), or a Dataset of (y, x) or (time, y, x)
-        variables; on a grid with a CRS.
+        DataArray (y, x), (band, y, x), (time, y, x) or (time, band, y, x), or a Dataset of (y, x)
+        or (time, y, x) variables; on a grid with a CRS.
     store
         Path or address of the store.
     dtype, scale, nodata
-        How numbers are stored, as in :func:`rsdat.write_cog`: NDVI with ``dtype="int16"`` takes a
-        quarter of the space, and xarray reads it as NDVI again.
+        How numbers are stored, as in :func:`rsdat.write_cog`: NDVI with ``dtype="int16"`` takes
+        less than half the space, and xarray reads it as NDVI again.
+    shard, chunk, compress, level, multiscales, overview_resampling, attrs, progress
+        As in :func:`~rsdat.raster.writers.zarr.write_image`.
     resume
-        As in :func:`write_image`. Without Dask the pixels are there already, and nothing is kept.
-    **options
-        The other options of :func:`write_image`.
+        Go on where an interrupted run of the same work stopped, and leave the tiles for the next
+        run when this one is interrupted. Without Dask the pixels are there already, and nothing
+        is kept.
+
+    Returns
+    -------
+    The path, and what it took.
 
     Raises
     ------
     ConfigError
-        The data has no grid, or an option is not possible.
+        The data has no grid, an option is not possible, or the store would replace something that
+        is none.
     DataError
-        As in :func:`write_image`.
+        A tile cannot be computed or written, or another process writes the same store.
     """
     from rsdat.raster.writers.zarr_arrays import image_of
 
     image = image_of(data, dtype, scale, nodata)
-    options.setdefault("client", current_client())
-    return write_image(image, store, resume=resume and hasattr(image.pixels, "dask"), **options)
+    return write_image(
+        image,
+        store,
+        shard=shard,
+        chunk=chunk,
+        compress=compress,
+        level=level,
+        multiscales=multiscales,
+        overview_resampling=overview_resampling,
+        attrs=attrs,
+        progress=progress,
+        client=current_client(),
+        resume=resume and hasattr(image.pixels, "dask"),
+    )
 
 
 def write_image(
