@@ -91,6 +91,8 @@ class Client:
         self._tls: tuple[float, Any] = (0.0, True)
         #: Set once an upload has seen that the door does not answer ``Expect: 100-continue``.
         self.ignores_expect = False
+        #: XRootD: neither quotes names in its answers nor unquotes a Destination (seen with 5.5).
+        self.is_xrootd = False
 
     # --- connections
 
@@ -227,6 +229,10 @@ class Client:
             timeout=timeout,
         )
         self._reached.add(origin(url))
+        if response.headers.get("Server", "").startswith("XrootD"):
+            self.is_xrootd = True
+            # Its "100 Continue" says that the connection is closed, and then goes on.
+            self.ignores_expect = True
         return response
 
     async def follow(

@@ -12,7 +12,8 @@ from fsspec.callbacks import DEFAULT_CALLBACK
 from rsdat.storage.dcache import errors, ranges
 from rsdat.storage.dcache.client import Client
 from rsdat.storage.dcache.namespace import Namespace
-from rsdat.storage.dcache.reading import Reader, Span
+from rsdat.storage.dcache.reading import Reader
+from rsdat.storage.dcache.spans import Span
 from rsdat.storage.dcache.storing import Store
 from rsdat.storage.dcache.writing import LocalFile, Memory
 

@@ -281,9 +281,11 @@ class DCacheFileSystem(Names, Data, Extras, AsyncFileSystem):  # type: ignore[mi
             return None
 
     async def _where(self, path: str) -> str | None:
-        """The locality of a file for an error's sake: never an error itself."""
+        """The locality of a file for an error's sake; the only error of its own is "not found"."""
         try:
             return (await self.namespace.info(path, ("locality",))).get("locality")
+        except FileNotFoundError:
+            raise
         except OSError:
             return None
 

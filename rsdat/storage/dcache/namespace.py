@@ -97,7 +97,7 @@ class Namespace:
         )
         self.check(reply, "list" if depth == "1" else "describe", path)
         try:
-            found = webdav.entries(self._client.door, reply.body)
+            found = webdav.entries(self._client.door, reply.body, plain=self._client.is_xrootd)
         except ValueError as error:
             raise self._nonsense(path, str(error)) from error
         if not found:
@@ -160,14 +160,21 @@ class Namespace:
         """
         if path == "/":
             return
+        if not (exist_ok or self.has_rest) and await self.exists(path):
+            # Some servers (rclone, XRootD) say that they have made what was there.
+            raise self.refusal(Reply(405, {}, b""), "make", path)
+        try:
+            await self._made(path, exist_ok)
+        except FileNotFoundError:
+            await self.make_directories(parent(path))
+            await self._made(path, exist_ok)
+
+    async def _made(self, path: str, exist_ok: bool) -> None:
         try:
             await self.make_directory(path)
         except FileExistsError:
             if not (exist_ok and await self.is_directory(path)):
                 raise
-        except FileNotFoundError:
-            await self.make_directories(parent(path))
-            await self.make_directories(path, exist_ok=exist_ok)
 
     async def is_directory(self, path: str) -> bool:
         """Whether a path is a directory."""
@@ -184,7 +191,7 @@ class Namespace:
         reply = await self._client.request("DELETE", url, path=path)
         if reply.status == 404 and reply.attempt:
             return  # an earlier try, whose answer was lost, has removed it
-        if reply.status in (400, 409, 412) and await self.is_directory(path):
+        if reply.status in (400, 403, 409, 412, 500) and await self._has_entries(path):
             raise errors.NotEmpty(
                 f"{path} at {self._client.door.webdav} is a directory that is not empty",
                 hint="remove it with recursive=True (`rsdat data rm -r`)",
@@ -194,6 +201,13 @@ class Namespace:
             )
         self.check(reply, "remove", path)
         self._check_parts(reply, "remove", path)
+
+    async def _has_entries(self, path: str) -> bool:
+        try:
+            found = await self.listing(path)
+        except OSError:
+            return False
+        return bool(found) and found[0]["name"] != path
 
     async def move(self, source: str, target: str) -> None:
         """Give a file or directory another name; a file in the way is replaced.
@@ -225,6 +239,8 @@ class Namespace:
     async def _transport(self, method: str, source: str, target: str) -> Reply:
         """MOVE or COPY, first without replacing: ``Overwrite: T`` would remove a whole tree."""
         reply = await self._once(method, source, target, "F")
+        if reply.status == 403 and not await self.exists(source):
+            return Reply(404, reply.headers, b"", reply.attempt)
         if reply.status == 409 and not await self.exists(parent(target)):
             await self.make_directories(parent(target))
             reply = await self._once(method, source, target, "F")
@@ -242,11 +258,22 @@ class Namespace:
 
     async def _once(self, method: str, source: str, target: str, overwrite: str) -> Reply:
         door = self._client.door
+        if self._client.is_xrootd and "?" in target:
+            # It takes what follows for a query, and would make a file of another name.
+            raise errors.Unsupported(
+                f"XRootD at {door.webdav} cannot give a file the name {target}",
+                hint="choose a name without '?'",
+                path=target,
+                door=door.webdav,
+            )
         return await self._client.request(
             method,
             door.file(source),
             path=source,
-            headers={"Destination": door.file(target), "Overwrite": overwrite},
+            headers={
+                "Destination": door.plain(target) if self._client.is_xrootd else door.file(target),
+                "Overwrite": overwrite,
+            },
             idle=LONG * self._client.limits.idle,
         )
 

@@ -133,6 +133,10 @@ class Door:
         slash = "/" if directory and path != "/" else ""
         return f"{self.webdav}{quoted(path)}{slash}"
 
+    def plain(self, path: str) -> str:
+        """The same without quoting, for servers that take names as they are."""
+        return f"{self.webdav}{path}"
+
     def namespace(self, path: str) -> str:
         """The address of a path in the REST interface's namespace."""
         return f"{self.api}/namespace{quoted(self.full(path))}"
@@ -146,9 +150,19 @@ class Door:
         path = clean(full)
         return clean(path[len(self.root) :]) if path.startswith(f"{self.root}/") else path
 
-    def path_of(self, href: str) -> str:
-        """The path that an ``href`` of a WebDAV answer stands for (an address, or its path)."""
-        target = href if "://" not in href else "/" + href.partition("://")[2].partition("/")[2]
+    def path_of(self, href: str, *, plain: bool = False) -> str:
+        """The path that an ``href`` of a WebDAV answer stands for (an address, or its path).
+
+        Parameters
+        ----------
+        plain
+            Whether the server writes names without quoting them.
+        """
+        target = "/" + href.partition("://")[2].partition("/")[2] if _is_address(href) else href
         base = unquoted(urlsplit(self.webdav).path)
-        path = unquoted(target.partition("?")[0])
+        path = target if plain else unquoted(target)
         return clean(path[len(base) :] if base and path.startswith(base) else path)
+
+
+def _is_address(href: str) -> bool:
+    return href.startswith(("http://", "https://"))

@@ -10,8 +10,9 @@ from contextlib import suppress
 from typing import Any
 
 from rsdat.storage.dcache import checksums, retrying
-from rsdat.storage.dcache.reading import Reader, Span
+from rsdat.storage.dcache.reading import Reader
 from rsdat.storage.dcache.retrying import Tries
+from rsdat.storage.dcache.spans import Span
 
 # A gap that takes less time to read than a request takes to be answered.
 GAP = 64 * 1024

@@ -12,13 +12,13 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rsdat.storage.dcache import checksums, errors, retrying, tape
 from rsdat.storage.dcache.client import Client
 from rsdat.storage.dcache.paths import origin
 from rsdat.storage.dcache.retrying import ShortRead, Tries
+from rsdat.storage.dcache.spans import Arrived, Span, expected_bytes, total
 
 if TYPE_CHECKING:
     import aiohttp
@@ -32,37 +32,6 @@ REFUSALS = 2
 SINGLE_USE_SECONDS = 60.0
 # Seconds without an answer after which it is asked whether the file is on tape.
 TAPE_PATIENCE = 3.0
-
-
-@dataclass(frozen=True)
-class Span:
-    """The bytes from ``start`` to before ``stop`` (None: the end); a negative start: the last."""
-
-    start: int = 0
-    stop: int | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is the whole file."""
-        return self.start == 0 and self.stop is None
-
-    def header(self, have: int) -> dict[str, str]:
-        """The ``Range`` header for what is still missing."""
-        if self.start < 0:
-            return {"Range": f"bytes={self.start}"}
-        if self.stop is not None:
-            return {"Range": f"bytes={self.start + have}-{self.stop - 1}"}
-        return {"Range": f"bytes={self.start + have}-"} if self.start + have else {}
-
-
-@dataclass
-class Arrived:
-    """What is known of a file from the answers that carried it."""
-
-    size: int | None = None
-    etag: str | None = None
-    received: int = 0
-    sums: Mapping[str, str] | None = None
 
 
 Sink = Callable[[bytes], Awaitable[None] | None]
@@ -96,6 +65,7 @@ class Reader:
         self._refusals = 0
         self._single_use_until = 0.0
         self._redirects = True
+        self._digests = True
 
     def forget(self, path: str) -> None:
         """Forget where a file's data is: it was written anew, moved or removed."""
@@ -175,7 +145,7 @@ class Reader:
             try:
                 async with self._client.slot(), self._opened(path, span, arrived) as response:
                     if not retrying.passes(response.status, tries):
-                        if announce is not None and (size := _total(response)) is not None:
+                        if announce is not None and (size := total(response)) is not None:
                             announce(size)
                         return await self._take(path, span, response, arrived, sink)
                     wanted = response.headers.get("Retry-After")
@@ -204,10 +174,14 @@ class Reader:
             return arrived
         if response.status not in (200, 206):
             await self._check_tape(path)
+            if response.status in (403, 405) and await self._is_directory(path):
+                raise self._no_file(path)
             body = await response.content.read(4096)
             raise self._client.refusal(response.status, "read", path, body)
         skip = self._begin(path, span, response, arrived)
-        expected = _expected(span, arrived, response)
+        expected = expected_bytes(span, arrived, response)
+        if expected == 0:
+            return arrived
         async for data in response.content.iter_any():
             piece, skip = (data[skip:], max(skip - len(data), 0)) if skip else (data, 0)
             if expected is not None and arrived.received + len(piece) > expected:
@@ -228,7 +202,7 @@ class Reader:
     ) -> int:
         """Note what the headers say; how many bytes of the body are to be left out."""
         etag = response.headers.get("ETag")
-        if arrived.received and (etag != arrived.etag or _total(response) != arrived.size):
+        if arrived.received and (etag != arrived.etag or total(response) != arrived.size):
             raise errors.Changed(
                 f"{path} at {self._client.door.webdav} was replaced while it was read",
                 hint="read it again",
@@ -236,7 +210,7 @@ class Reader:
                 door=self._client.door.webdav,
             )
         arrived.etag = etag
-        arrived.size = _total(response)
+        arrived.size = total(response)
         arrived.sums = checksums.of_header(response.headers)
         if response.status == 206:
             return 0
@@ -312,9 +286,7 @@ class Reader:
             mine = self._asking[key] = asyncio.get_running_loop().create_future()
         url = self._client.door.file(path)
         try:
-            response: aiohttp.ClientResponse = await self._unless_on_tape(
-                path, self._client.follow("GET", url, headers=headers)
-            )
+            response = await self._asked(path, url, headers)
             await self._check_directory(path, url, response)
             if response.status in (200, 206):
                 self._redirects = origin(str(response.url)) != origin(url)
@@ -326,6 +298,20 @@ class Reader:
                 del self._asking[key]
                 mine.set_result(None)
 
+    async def _asked(
+        self, path: str, url: str, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        kept = {n: v for n, v in headers.items() if self._digests or n != "Want-Digest"}
+        response: aiohttp.ClientResponse = await self._unless_on_tape(
+            path, self._client.follow("GET", url, headers=kept)
+        )
+        if response.status not in (400, 405, 501) or "Want-Digest" not in kept:
+            return response
+        # XRootD refuses to read at all where it cannot say the checksum.
+        response.close()
+        self._digests = False
+        return await self._asked(path, url, headers)
+
     def _keep(self, path: str, address: str) -> None:
         self._addresses[path] = time.monotonic() + ADDRESS_SECONDS, address
         self._addresses.move_to_end(path)
@@ -336,13 +322,18 @@ class Reader:
         """Refuse a page that lists a directory: it is no file's content."""
         own = origin(str(response.url)) == origin(url)
         slashed = own and response.url.raw_path.endswith("/") and path != "/"
-        page = own and response.status == 200 and response.content_type == "text/html"
+        # XRootD does not say what it sends.
+        page = response.content_type == "text/html" or self._client.is_xrootd
+        page = page and own and response.status == 200
         if slashed or (page and await self._is_directory(path)):
             response.close()
-            door = self._client.door.webdav
-            raise errors.IsDirectory(
-                f"{path} at {door} is a directory", hint="name a file", path=path, door=door
-            )
+            raise self._no_file(path)
+
+    def _no_file(self, path: str) -> errors.IsDirectory:
+        door = self._client.door.webdav
+        return errors.IsDirectory(
+            f"{path} at {door} is a directory", hint="name a file", path=path, door=door
+        )
 
     # --- tape
 
@@ -362,21 +353,3 @@ class Reader:
         where = await self._locality(path)
         if where is not None:
             tape.refuse_offline(path, where, self._client.door.webdav)
-
-
-def _total(response: aiohttp.ClientResponse) -> int | None:
-    """The size of the whole file."""
-    if response.status == 206:
-        total = response.headers.get("Content-Range", "").rpartition("/")[2]
-        return int(total) if total.isdigit() else None
-    return response.content_length
-
-
-def _expected(span: Span, arrived: Arrived, response: aiohttp.ClientResponse) -> int | None:
-    """How many bytes of the span there are."""
-    size = arrived.size
-    if size is None:
-        return None if response.status == 200 or span.stop is None else span.stop - span.start
-    if span.start < 0:
-        return min(-span.start, size)
-    return max((size if span.stop is None else min(span.stop, size)) - span.start, 0)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 LONGEST_PAUSE = 20.0
 # Statuses that a moment heals: too many requests, gateways, a restart.
 PASSING = frozenset({408, 425, 429, 502, 503, 504})
-# An internal error of dCache is as often lasting as passing: fewer tries.
-DOUBTFUL = frozenset({500})
+# An internal error of dCache, or a lock, is as often lasting as passing: fewer tries.
+DOUBTFUL = frozenset({423, 500})
 DOUBTFUL_TRIES = 4
 # A door that has never answered is more likely to be a wrong name than a broken network.
 FIRST_CONTACT_TRIES = 3

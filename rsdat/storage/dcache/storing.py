@@ -14,9 +14,13 @@ from rsdat.storage.dcache import checksums, errors, retrying
 from rsdat.storage.dcache.client import Client, Reply
 from rsdat.storage.dcache.namespace import Namespace
 from rsdat.storage.dcache.paths import parent, temporary
-from rsdat.storage.dcache.reading import Reader, Span
+from rsdat.storage.dcache.reading import Reader
 from rsdat.storage.dcache.retrying import Tries
+from rsdat.storage.dcache.spans import Span
 from rsdat.storage.dcache.writing import Queue, Source, mismatches, upload
+
+# Seconds before each look for what an interrupted upload has left.
+SWEEPS = (0.0, 0.05, 0.2, 0.75)
 
 
 class Store:
@@ -105,7 +109,19 @@ class Store:
         """Remove what an upload has left, if the door still can be reached."""
         with suppress(Exception):
             # Shielded: the caller may be on its way out because it was cancelled.
-            await asyncio.shield(self._remove_if_there(growing))
+            await asyncio.shield(self._sweep(growing))
+
+    async def _sweep(self, path: str) -> None:
+        """Remove a file that may yet appear.
+
+        A server that is no dCache notices only after a moment that the upload broke off, and then
+        keeps what it has (seen with rclone).
+        """
+        for pause in SWEEPS:
+            await asyncio.sleep(pause)
+            await self._remove_if_there(path)
+            if self._namespace.has_rest:
+                return
 
     async def _remove_if_there(self, path: str) -> None:
         with suppress(FileNotFoundError):
@@ -154,10 +170,14 @@ class Store:
             # Servers other than dCache may refuse only after the data, which then is gone.
             await self._namespace.make_directories(parent(path))
         reply = await upload(self._client, path, source, headers)
-        if reply.status in (404, 409) and not source.spent and not await self._has_parent(path):
+        if reply.status not in (404, 409) or source.spent:
+            return reply
+        if not await self._has_parent(path):
             await self._namespace.make_directories(parent(path))
-            reply = await upload(self._client, path, source, headers)
-        return reply
+        elif await self._namespace.exists(path):
+            return reply
+        # Where the parent is there now, an upload beside this one has made it meanwhile.
+        return await upload(self._client, path, source, headers)
 
     async def _has_parent(self, path: str) -> bool:
         try:

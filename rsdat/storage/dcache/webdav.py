@@ -41,8 +41,13 @@ def propfind(*, locality: bool = False, checksum: bool = False) -> bytes:
     return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
-def entries(door: Door, body: bytes) -> list[Entry]:
+def entries(door: Door, body: bytes, *, plain: bool = False) -> list[Entry]:
     """The entries of a multistatus, in its order; what it says is missing is left out.
+
+    Parameters
+    ----------
+    plain
+        Whether the server writes names without quoting them.
 
     Raises
     ------
@@ -56,7 +61,7 @@ def entries(door: Door, body: bytes) -> list[Entry]:
     for response in root.iter(f"{DAV}response"):
         href = response.findtext(f"{DAV}href")
         if href and not _missing(response.findtext(f"{DAV}status")):
-            found.append(_entry(door.path_of(href.strip()), _properties(response)))
+            found.append(_entry(door.path_of(href.strip(), plain=plain), _properties(response)))
     return found
 
 

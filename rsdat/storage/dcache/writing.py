@@ -195,8 +195,7 @@ class Sending:
                 {task, begun}, timeout=CONTINUE_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
             if task.done() or self.begun.is_set():
-                response = await task
-                return None if response.status == 417 else response
+                return await self._asked(task)
             self._client.ignores_expect = True
             return None
         finally:
@@ -204,6 +203,22 @@ class Sending:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
+
+    async def _asked(
+        self, task: asyncio.Future[aiohttp.ClientResponse]
+    ) -> aiohttp.ClientResponse | None:
+        import aiohttp
+
+        try:
+            response = await task
+        except aiohttp.ClientResponseError:
+            # A "100 Continue" that is not HTTP; the next try does without.
+            self._client.ignores_expect = True
+            raise
+        if response.status != 417:
+            return response
+        response.close()
+        return None
 
     async def _put(self, url: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
         size = self._source.size
