@@ -88,7 +88,10 @@ def read_text(href: str) -> str:
             hint="install the fsspec filesystem that the message names",
         ) from None
     except Exception as error:
-        # fsspec hands on whatever its backend raises: aiohttp, botocore, OSError.
+        # fsspec hands on whatever its backend raises: aiohttp, botocore, OSError. aiohttp puts an
+        # OSError of its own over one that says what is wrong with a credential.
+        if isinstance(error.__cause__, RsdatError):
+            raise error.__cause__ from None
         raise _unreadable(place, error) from error
 
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from rsdat.errors import ConfigError, CredentialError
 from rsdat.storage.credentials import certificates, netrcs, secrets
 from rsdat.storage.credentials.tokens import Token, decode, moment
+from rsdat.storage.dcache.paths import is_loopback
 from rsdat.storage.files import shown
 
 #: Seconds that a token may be over its end: clocks differ, and the server decides.
@@ -147,7 +148,7 @@ class Credential:
         if value is None:
             return {}
         parts = urlsplit(url)
-        if parts.scheme in ("http", "dav") and not self.clear and not _near(parts):
+        if parts.scheme in ("http", "dav") and not (self.clear or is_loopback(url)):
             raise CredentialError(
                 f"{shown(url)}: the secret of {self.source} would go over plain http",
                 hint="use https; or write the address with http:// in `credentials` to allow it",
@@ -262,11 +263,6 @@ def bare(text: str) -> str:
         if equals and key.strip() == "bearer_token" and value.strip():
             return value.strip()
     return text
-
-
-def _near(parts: Any) -> bool:
-    host = parts.hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _word(value: Any) -> str:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rsdat.errors import CredentialError
 from rsdat.storage.credentials import secrets
 from rsdat.storage.credentials.credential import Credential
 
@@ -69,6 +70,32 @@ def keys_file(credential: Credential) -> str | None:
     return _file(f"keys-{_number(credential)}", "\n".join(lines) + "\n")
 
 
+def write(path: Path, text: str) -> None:
+    """Write a secret (0600) and rename it into place: readers see the old or the new, never half.
+
+    Raises
+    ------
+    CredentialError
+        The folder is missing, read-only or full.
+    """
+    temporary: str | None = None
+    try:
+        # mkstemp gives 0600 from the first moment.
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise CredentialError(
+            f"{path} cannot be written: {error.strerror}", hint="choose another place for it"
+        ) from None
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary)
+
+
 _numbers: dict[object, int] = {}
 
 
@@ -81,11 +108,7 @@ def _file(name: str, text: str) -> str:
     with _lock:
         path = _directory() / name
         if _written.get(path) != text:
-            # Renamed into place: a reader sees the old secret or the new one, never half of one.
-            handle, temporary = tempfile.mkstemp(dir=path.parent)
-            with os.fdopen(handle, "w") as stream:
-                stream.write(text)
-            os.replace(temporary, path)
+            write(path, text)
             _written[path] = text
     return str(path)
 

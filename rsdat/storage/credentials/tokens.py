@@ -164,9 +164,9 @@ def _jwt(claims: dict[str, Any]) -> Token:
 def _macaroon(raw: bytes) -> Token:
     fields = list(_version2(raw) if raw[:1] == b"\x02" else _version1(raw))
     location = next((value for key, value in fields if key == "location"), b"")
-    identifier = next(value for key, value in fields if key == "identifier")
-    if not any(key == "signature" for key, _ in fields):
-        raise ValueError("a macaroon has a signature")
+    identifier = next((value for key, value in fields if key == "identifier"), None)
+    if identifier is None or not any(key == "signature" for key, _ in fields):
+        raise ValueError("a macaroon has an identifier and a signature")
     caveats = tuple(value.decode("utf-8", "replace") for key, value in fields if key == "cid")
     return Token(
         "macaroon",
