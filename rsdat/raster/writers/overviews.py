@@ -121,36 +121,40 @@ def _average_of_floats(strip: Array, fill: Any, out: Array) -> None:
 
 def _average_of_integers(strip: Array, fill: Any, out: Array) -> None:
     if strip.itemsize == 8:
-        touched: NDArray[np.bool_] = np.ones(out.shape, bool)
-    else:
-        wide = "int32" if strip.itemsize <= 2 else "int64"
-        sums = np.add(strip[::2], strip[1::2], dtype=wide)
-        whole = sums[:, ::2] + sums[:, 1::2]
-        whole += 2
-        whole >>= 2
-        out[...] = whole
-        if fill is None:
-            return
-        missing = strip == fill
-        if not missing.any():
-            return
-        touched = np.any(_quarters(missing), axis=0)
-    parts = _quarters(strip)[:, touched]
-    valid = _valid(parts, fill)
-    count = valid.sum(axis=0).astype(strip.dtype)
-    out[touched] = np.where(count > 0, _rounded_mean(parts, valid, count), fill)
+        out[...] = _average_of_long_integers(_quarters(strip), fill)
+        return
+    wide = "int32" if strip.itemsize <= 2 else "int64"
+    missing = None if fill is None else strip == fill
+    if missing is None or not missing.any():
+        sums = _sum_of_four(strip, wide)
+        sums += 2
+        sums >>= 2
+        out[...] = sums
+        return
+    sums = _sum_of_four(np.where(missing, strip.dtype.type(0), strip), wide)
+    count = _sum_of_four((~missing).view("uint8"), "uint8")
+    # Exact: sums have far fewer digits than a double, and thirds are never near a half.
+    divisor = np.maximum(count, 1).astype("float64")
+    np.copyto(out, np.floor(sums / divisor + 0.5), casting="unsafe")
+    out[count == 0] = fill
 
 
-def _rounded_mean(parts: Array, valid: NDArray[np.bool_], count: Array) -> Array:
+def _sum_of_four(strip: Array, dtype: str) -> Array:
+    # Rows first: their sum runs through memory without gaps, and halves what has gaps.
+    pairs = np.add(strip[::2], strip[1::2], dtype=dtype)
+    total: Array = pairs[:, ::2] + pairs[:, 1::2]
+    return total
+
+
+def _average_of_long_integers(parts: Array, fill: Any) -> Array:
     """floor(mean + 1/2) of the valid ones, in the type itself: 64 bits have no wider type."""
-    divisor = np.maximum(count, 1)
-    parts = np.where(valid, parts, 0)
-    # The sum of floors may leave the type only while the remainders are still out of it.
-    floors, remainders = np.divmod(parts, divisor)
+    valid = _valid(parts, fill)
+    divisor = np.maximum(valid.sum(axis=0), 1).astype(parts.dtype)
+    floors, remainders = np.divmod(np.where(valid, parts, parts.dtype.type(0)), divisor)
     whole: Array = floors.sum(axis=0, dtype=parts.dtype)
     rest = remainders.sum(axis=0, dtype=parts.dtype)
     whole += (2 * rest + divisor) // (2 * divisor)
-    return whole
+    return whole if fill is None else np.where(valid.any(axis=0), whole, fill)
 
 
 def _step_aside(strip: Array, fill: Any, out: Array) -> None:
@@ -187,11 +191,20 @@ def _mode(strip: Array, fill: Any, out: Array) -> None:
     """The most frequent; of equally frequent ones the first, row by row."""
     parts = _quarters(strip)
     valid = _valid(parts, fill)
-    votes = (parts[:, None] == parts[None, :]).sum(axis=1, dtype="int8")
+    votes = np.zeros(parts.shape, "int8")
+    for one in range(4):
+        for other in range(one):
+            same = parts[one] == parts[other]
+            votes[one] += same
+            votes[other] += same
     votes[~valid] = -1
-    winner = votes.argmax(axis=0)
-    found = np.take_along_axis(parts, winner[None], axis=0)[0]
-    out[...] = found if fill is None else np.where(valid.any(axis=0), found, fill)
+    best, out[...] = votes[0], parts[0]
+    for one in range(1, 4):
+        more = votes[one] > best
+        np.copyto(out, parts[one], where=more)
+        best = np.maximum(best, votes[one])
+    if fill is not None:
+        np.copyto(out, fill, where=best < 0)
 
 
 _REDUCERS: dict[str, Callable[[Array, Any, Array], None]] = {

@@ -29,8 +29,8 @@ class Part:
     """Of each block in bytes: levels, bands, rows, columns, in that order."""
     raw: int
     """Bytes of the pixels handed on."""
-    content: bytes | None = None
-    """The file, where whoever made it could not reach the directory."""
+    content: tuple[bytes, ...] = ()
+    """The file in pieces, until it is stored: here, or where the directory can be reached."""
 
     @cached_property
     def starts(self) -> NDArray[np.uint64]:
@@ -53,8 +53,7 @@ def pack(name: str, blocks: list[bytes], raw: bytes) -> Part:
     checksum = 0
     for piece in pieces:
         checksum = zlib.crc32(piece, checksum)
-    content = b"".join([_MAGIC, struct.pack("<I", checksum), *pieces])
-    return Part(name, sizes, len(raw), content)
+    return Part(name, sizes, len(raw), (_MAGIC, struct.pack("<I", checksum), *pieces))
 
 
 def store(part: Part, directory: str | os.PathLike[str]) -> Part:
@@ -62,11 +61,12 @@ def store(part: Part, directory: str | os.PathLike[str]) -> Part:
 
     It is not synced: after a crash of the machine the checksum tells.
     """
-    if part.content is None:
+    if not part.content:
         return part
     temporary = Path(directory, f"{part.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        temporary.write_bytes(part.content)
+        with open(temporary, "xb") as stream:
+            stream.writelines(part.content)
         os.replace(temporary, Path(directory, part.name))
     except BaseException:
         temporary.unlink(missing_ok=True)
