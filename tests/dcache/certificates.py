@@ -29,6 +29,8 @@ class Authority:
         builder = self._builder(self._name, self._key, days=30).add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
+        signs = x509.KeyUsage(*[False] * 5, True, *[False] * 3)
+        builder = builder.add_extension(signs, critical=True)
         self._certificate = builder.sign(self._key, hashes.SHA256())
         self.pem = _pem(self._certificate)
 
@@ -73,7 +75,7 @@ class Authority:
         )
         proxy_name = x509.Name([*name, x509.NameAttribute(NameOID.COMMON_NAME, "1")])
         certificate = (
-            self._builder(proxy_name, key, days=hours / 24, issuer=name)
+            self._builder(proxy_name, key, days=hours / 24, issuer=(name, user_key))
             .add_extension(usage, critical=True)
             .add_extension(PROXY_INFORMATION, critical=True)
             .sign(user_key, hashes.SHA256())
@@ -85,17 +87,23 @@ class Authority:
         name: x509.Name,
         key: ec.EllipticCurvePrivateKey,
         days: float,
-        issuer: x509.Name | None = None,
+        issuer: tuple[x509.Name, ec.EllipticCurvePrivateKey] | None = None,
     ) -> x509.CertificateBuilder:
+        """What every certificate says; Python 3.13 insists on the identifiers of the keys."""
         now = datetime.datetime.now(datetime.UTC)
+        issuer_name, issuer_key = issuer or (self._name, self._key)
+        own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        above = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
         return (
             x509.CertificateBuilder()
             .subject_name(name)
-            .issuer_name(issuer or self._name)
+            .issuer_name(issuer_name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(days=3))
             .not_valid_after(now + datetime.timedelta(days=days))
+            .add_extension(own, critical=False)
+            .add_extension(above, critical=False)
         )
 
 
