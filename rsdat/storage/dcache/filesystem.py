@@ -123,6 +123,8 @@ class DCacheFileSystem(Names, Data, Extras, AsyncFileSystem):  # type: ignore[mi
         )
         door = self._door(host, webdav, api, root)
         self.host = host or host_of(door.webdav)
+        # Of the instance, because it knows which door's addresses are its own.
+        self._strip_protocol = self._own_path  # type: ignore[method-assign]
         self._given = options.credential(credential, references)
         self._searches = api is None and self.announces
         self._block_size = block_size
@@ -175,6 +177,16 @@ class DCacheFileSystem(Names, Data, Extras, AsyncFileSystem):  # type: ignore[mi
         if text.partition("://")[0] in PROTOCOLS:
             return split_url(text)[1]
         return clean(text)
+
+    def _own_path(self, path: Any) -> Any:
+        for one in path if isinstance(path, list) else [path]:
+            given = self._get_kwargs_from_urls(stringify_path(one)).get("host", self.host)
+            if given != self.host:
+                raise ValueError(
+                    f"{stringify_path(one)} is an address of another door than {self.host}: "
+                    "open it with fsspec.url_to_fs"
+                )
+        return type(self)._strip_protocol(path)
 
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, Any]:

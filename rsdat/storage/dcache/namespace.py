@@ -172,7 +172,8 @@ class Namespace:
     async def _made(self, path: str, exist_ok: bool) -> None:
         try:
             await self.make_directory(path)
-        except FileExistsError:
+        except (FileExistsError, PermissionError):
+            # Of several that make it at one time, Apache tells the losers that they may not.
             if not (exist_ok and await self.is_directory(path)):
                 raise
 

@@ -41,7 +41,7 @@ def test_a_name_survives_every_operation(fs: Any, webdav_server: Server, name: s
     path, moved, copied = f"/d/{name}", f"/d/moved {name}", f"/e/copy {name}"
     if "xrootd" in str(webdav_server.root) and "?" in name:
         # Its rename would cut the name; refused, and nothing of another name appears.
-        with pytest.raises(OSError, match="without '?'|cannot give"):
+        with pytest.raises(OSError, match="cannot give"):
             fs.pipe_file(path, b"content")
         assert fs.find("/") == []
         return
@@ -130,10 +130,14 @@ def test_a_large_file_streams_both_ways(fs: Any, tmp_path: Path) -> None:
 
 
 def test_a_writer_that_fails_leaves_nothing(fs: Any) -> None:
-    with pytest.raises(ZeroDivisionError), fs.open("/f", "wb") as file:
-        for _ in range(12):
-            file.write(b"x" * (1 << 20))
-        1 / 0  # noqa: B018
+    def fail() -> None:
+        with fs.open("/f", "wb") as file:
+            for _ in range(12):
+                file.write(b"x" * (1 << 20))
+            raise RuntimeError("of the writer")
+
+    with pytest.raises(RuntimeError, match="of the writer"):
+        fail()
     assert fs.find("/") == []
 
 
