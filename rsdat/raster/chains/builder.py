@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ from rsdat.raster.sources import Source
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from rsdat.raster.cog import Written
 
 Array = NDArray[Any]
 
@@ -302,6 +305,40 @@ class Chain:
         from rsdat.raster.chains.ends import to_xarray
 
         return to_xarray(self, chunks)
+
+    def to_cog(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        dtype: str | None = None,
+        scale: float | Mapping[str, float] | None = None,
+        nodata: float | None = None,
+        memory: float | None = None,
+        **options: Any,
+    ) -> Written:
+        """Compute it and write a cloud optimised GeoTIFF with overviews, and its STAC item.
+
+        Computes on the current Dask client (a session's workers) where there is one, else in
+        threads of this process. The file appears when it is complete; an interrupted run is gone on
+        with by the same call.
+
+        Parameters
+        ----------
+        dtype, scale, nodata
+            How numbers are stored, as in :func:`rsdat.write_cog`; ``scale`` may be one a band.
+        memory
+            Bytes that the tiles in work may take together (on a cluster: in one worker's thread).
+        **options
+            ``compress``, ``level``, ``overview_resampling``, ``tags``, ``progress``, ``tile``,
+            ``resume`` and ``client`` of :func:`rsdat.raster.cog.write_image`.
+
+        Returns
+        -------
+        What was written; ``skipped`` names what could not be read with ``on_error="skip"``.
+        """
+        from rsdat.raster.chains.ends import to_cog
+
+        return to_cog(self, path, dtype, scale, nodata, memory, options)
 
     # --- inside
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,16 +15,18 @@ from odc.geo.geobox import GeoBox
 
 from rsdat.raster.chains.composites import Composite
 from rsdat.raster.chains.plan import Plan
-from rsdat.raster.chains.sizes import blocks_of, bytes_per_pixel, tile_edge
+from rsdat.raster.chains.sizes import EDGES, blocks_of, bytes_per_pixel, tile_edge
 from rsdat.raster.chains.steps import Apply
 from rsdat.raster.encoding import encoding
 from rsdat.raster.files import header
 from rsdat.raster.image import Image
+from rsdat.raster.tiles import current_client
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from rsdat.raster.chains.builder import Chain
+    from rsdat.raster.cog import Written
 
 Array = NDArray[Any]
 
@@ -32,9 +36,17 @@ def image_of(
     dtype: str | None = None,
     scale: float | Mapping[str, float] | None = None,
     nodata: float | None = None,
+    *,
+    flat: bool = False,
 ) -> Image:
-    """A chain as an image for a writer, its numbers stored as asked for."""
-    plan = chain.plan
+    """A chain as an image for a writer, its numbers stored as asked for.
+
+    ``flat`` leaves out the time axis of a single date.
+    """
+    times = chain.times
+    if flat and times is not None and len(times) == 1:
+        times = None
+    plan = replace(chain.plan, flat=times is None)
     if dtype is not None or scale is not None or nodata is not None:
         bands = plan.axis.bands
         kept = plan.encoding.dtype if not plan.encoding.plain else None
@@ -51,8 +63,8 @@ def image_of(
         offsets=(0.0,) * len(stored.units),
         pixels=plan.pixels,
         token=token(chain, plan),
-        times=None if plan.axis.times is None else tuple(plan.axis.times),
-        blocks=blocks_of(plan, head),
+        times=None if times is None else tuple(times),
+        blocks=blocks_of(plan, head) or (EDGES[0], EDGES[0]),
         bytes_per_pixel=bytes_per_pixel(plan, head.dtype),
     )
 
@@ -108,7 +120,7 @@ def to_xarray(chain: Chain, chunks: Mapping[str, int] | int | None = None) -> xr
 
     image = image_of(chain)
     plan = chain.plan
-    rows, columns = _chunks(chunks, image)
+    rows, columns = _chunks(chunks, chain, image)
     leading = (len(image.bands),) if image.times is None else (len(image.times), len(image.bands))
     name = f"chain-{image.token[:32]}"
     shared = f"plan-{image.token[:32]}"
@@ -136,9 +148,9 @@ def block(plan: Plan, top: int, bottom: int, left: int, right: int) -> Array:
 
 
 def _chunks(
-    chunks: Mapping[str, int] | int | None, image: Image
+    chunks: Mapping[str, int] | int | None, chain: Chain, image: Image
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    edge = tile_edge(image.bytes_per_pixel, image.blocks)
+    edge = usual_tile(chain, image)
     asked = {"y": chunks, "x": chunks} if isinstance(chunks, int) else dict(chunks or {})
     cut = []
     for name, size in zip(("y", "x"), image.geobox.shape, strict=True):
@@ -151,6 +163,34 @@ def _chunks(
 def _spans(sizes: Sequence[int]) -> list[tuple[int, int]]:
     ends = np.cumsum(sizes).tolist()
     return [(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+
+
+def to_cog(
+    chain: Chain,
+    path: str | os.PathLike[str],
+    dtype: str | None,
+    scale: float | Mapping[str, float] | None,
+    nodata: float | None,
+    memory: float | None,
+    options: Mapping[str, Any],
+) -> Written:
+    """A chain as a cloud optimised GeoTIFF; see :meth:`Chain.to_cog`."""
+    from rsdat.raster.cog import write_image
+
+    image = image_of(chain, dtype, scale, nodata, flat=True)
+    given = {"client": current_client(), **options}
+    if memory is not None:
+        given["memory"] = int(memory)
+    else:
+        given.setdefault("tile", usual_tile(chain, image))
+    return write_image(image, path, **given)
+
+
+def usual_tile(chain: Chain, image: Image) -> int:
+    """Edge of the tiles of a chain where no memory is named."""
+    plan = chain.plan
+    blocks = blocks_of(plan, header(plan.reader.stack.sources[0][0]))
+    return tile_edge(image.bytes_per_pixel, blocks)
 
 
 def coarse(geobox: GeoBox, longest: int) -> GeoBox:

@@ -34,6 +34,8 @@ class Plan:
     """The distinct grids of the sources."""
     places: NDArray[np.int32]
     """(band, item): which of ``grids``."""
+    flat: bool = False
+    """Give the only date of a result without its axis."""
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
@@ -72,7 +74,8 @@ class Plan:
         for layer in plan.layers(len(plan.steps), geobox, positions, skipped.setdefault):
             for rows, values in layer.strips():
                 plan.encoding.store(values, result[layer.index, :, rows])
-        return Computed(result[0] if axis.times is None else result, tuple(skipped))
+        one = axis.times is None or plan.flat
+        return Computed(result[0] if one else result, tuple(skipped))
 
     def layers(
         self,

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from odc.geo.geobox import GeoBox
 
 from rsdat.raster.chains.composites import Composite, Mosaic
 from rsdat.raster.chains.pixels import AHEAD
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
     from rsdat.raster.files import Header
 
 #: Memory that one tile is given where nothing else is asked for. Larger tiles are not faster.
-MEMORY = 96_000_000
+MEMORY = 150_000_000
 
 #: Smallest and largest edge of a default tile, in pixels.
 EDGES = (512, 2048)
+
+# Where tiles are whole source blocks, larger ones only take memory.
+_USUAL = 1024
 
 
 def bytes_per_pixel(plan: Plan, dtype: str) -> int:
@@ -61,24 +65,45 @@ def _depth(plan: Plan) -> int:
     return max(1, int(counts.max(initial=1)))
 
 
-def blocks_of(plan: Plan, head: Header) -> tuple[int, int]:
-    """What a tile's rows and columns should be multiples of, to decode each source block once."""
-    steps = ~head.geobox.transform * plan.geobox.transform
-    same = head.geobox.crs == plan.geobox.crs and abs(abs(steps.a) - 1) < 1e-6
-    if not same:
-        return EDGES[0], EDGES[0]
+def blocks_of(plan: Plan, head: Header) -> tuple[int, int] | None:
+    """What a tile's rows and columns should be multiples of, to decode each source block once.
+
+    None where no tiles can do that: other CRS, or blocks that begin elsewhere.
+    """
     rows, columns = head.blocks
     if max(rows, columns) > EDGES[1]:  # strips, or one block for all
-        return EDGES[0], EDGES[0]
+        return None
+    wanted = [plan.grids[place] for place in np.unique(plan.places)]
+    aligned = [grid for grid in wanted if _begins_with_a_block(grid, plan.geobox, head.blocks)]
+    if 2 * len(aligned) < len(wanted):
+        return None
     return math.lcm(rows, EDGES[0]), math.lcm(columns, EDGES[0])
 
 
-def tile_edge(per_pixel: int, blocks: tuple[int, int], memory: float | None = None) -> int:
-    """Edge of a square tile that stays within a budget: multiples of the blocks where it can."""
-    budget = MEMORY if memory is None else memory
-    longest = math.sqrt(budget / max(per_pixel, 1))
-    block = max(blocks)
-    for step in (block, EDGES[0], 256, 128, 64):
-        if longest >= step:
-            return int(min(longest, max(EDGES[1], step)) // step * step)
+def _begins_with_a_block(grid: GeoBox, output: GeoBox, blocks: tuple[int, int]) -> bool:
+    if grid.crs != output.crs:
+        return False
+    steps = ~grid.transform * output.transform
+    if steps.a < 0 or steps.e < 0:
+        return False
+    # Coarser bands are laid out like the finest, most often: their blocks are larger on the ground.
+    return all(
+        abs(shift / scale - round(shift / scale)) < 1e-3 and round(shift / scale) % block == 0
+        for shift, scale, block in zip((steps.f, steps.c), (steps.e, steps.a), blocks, strict=True)
+    )
+
+
+def tile_edge(per_pixel: int, blocks: tuple[int, int] | None, memory: float | None = None) -> int:
+    """Edge of a square tile, in pixels.
+
+    Where ``blocks`` are known, the fewest of them that make 1024 pixels. Where tiles cut the
+    source's blocks (None), as large as the budget allows: the blocks at its edges are decoded for
+    the neighbour as well.
+    """
+    longest = math.sqrt((MEMORY if memory is None else memory) / max(per_pixel, 1))
+    best = EDGES[1] if blocks is None else -(-_USUAL // max(blocks)) * max(blocks)
+    step = EDGES[0] if blocks is None else max(blocks)
+    for unit in (step, EDGES[0], 256, 128, 64):
+        if longest >= unit:
+            return int(min(longest, best) // unit * unit)
     return 64
