@@ -80,15 +80,18 @@ def _costs(spectra: Array, valid: Array) -> Array:
     """Sum of distances of each date to the valid others, added in the order of the dates."""
     weights = valid.astype("float32")
     costs = np.zeros_like(weights)
+    distance, step = np.empty((2, spectra.shape[2]), "float32")
     for one in range(len(spectra)):
         for other in range(one + 1, len(spectra)):
-            distance = np.zeros(spectra.shape[2], "float32")
-            for first, second in zip(spectra[one], spectra[other], strict=True):
-                step = first - second
+            np.subtract(spectra[one, 0], spectra[other, 0], out=distance)
+            distance *= distance
+            for first, second in zip(spectra[one, 1:], spectra[other, 1:], strict=True):
+                np.subtract(first, second, out=step)
                 step *= step
                 distance += step
             np.sqrt(distance, out=distance)
-            costs[one] += distance * weights[other]
+            np.multiply(distance, weights[other], out=step)
+            costs[one] += step
             distance *= weights[one]
             costs[other] += distance
     return costs

@@ -64,7 +64,9 @@ class Median(Kernel):
             where = bits(absent, stored.word)
             filling = self._filling[band, place]
             replaced(part.view(stored.word), filling, where, out=target.view(stored.word))
-            filling ^= np.bitwise_and(where, flip, out=where)
+            if stored.floating:  # of an integer's bits, all change between lowest and highest
+                where &= flip
+            filling ^= where
             self._empty[band, place] &= absent
         self._layers.append(layer)
 
