@@ -106,9 +106,8 @@ class Median(Kernel):
         word = self.stored.word
         odd = (filling != self.stored.lowest).view("u1")
         if len(self._layers) % 2:
-            return low, replaced(high.view(word), low.view(word), bits(odd ^ 1, word)).view(
-                high.dtype
-            )
+            even = bits(odd ^ 1, word)
+            return low, replaced(high.view(word), low.view(word), even).view(high.dtype)
         return replaced(low.view(word), high.view(word), bits(odd, word)).view(low.dtype), high
 
 
