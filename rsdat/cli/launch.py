@@ -46,7 +46,7 @@ def launch(
     laptop or the network stops: come back with `rsdat connect`.
     """
     from rsdat.cli.sites import overrides, site_for_launch
-    from rsdat.session.launch import plan
+    from rsdat.session.launch import ending_credentials, plan
 
     options = overrides(
         walltime=walltime, cores=cores, memory=memory, partition=partition, account=account
@@ -59,6 +59,9 @@ def launch(
             _print_plan(plan(wanted, name, workers=workers), as_json)
             return
         assert host is not None
+        for warning in ending_credentials(wanted):
+            line.clear()
+            print(f"rsdat: {warning}", file=sys.stderr)
         times = {"ssh": time.monotonic() - began}
         session = _submit(wanted, host, name, workers, line, times)
         lab = _wait(session, host, line, times)

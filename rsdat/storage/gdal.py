@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from rsdat.errors import CredentialError
 from rsdat.storage.credentials import Credential, find, lacks, s3, secrets
 from rsdat.storage.credentials.secretfiles import header_file, keys_file
 from rsdat.storage.dcache.paths import quoted, split_url
@@ -35,6 +36,7 @@ _ALWAYS = {
 }
 _SECURE = ("dcache", "davs")
 _CLEAR = ("dav",)
+_AWS_SECRET = "AWS_SECRET_ACCESS_KEY"
 # As its filesystem says.
 _DCACHE_PORT = 2880
 
@@ -175,10 +177,15 @@ def _s3(credential: Credential) -> dict[str, str]:
     found = {}
     if credential.anonymous:
         found["AWS_NO_SIGN_REQUEST"] = "YES"
-    if credential.profile:
-        found["AWS_PROFILE"] = credential.profile
-    if file := keys_file(credential):
-        found["CPL_AWS_CREDENTIALS_FILE"] = file
+    elif credential.identifies and credential.secret_key_env != _AWS_SECRET:
+        if _AWS_SECRET in os.environ:
+            raise CredentialError(
+                f"GDAL would take {_AWS_SECRET} of this process instead of {credential.source}",
+                hint=f"unset {_AWS_SECRET}, or name it with secret_key_env in `credentials`",
+            )
+        found["AWS_PROFILE"] = credential.profile or "default"
+        if file := keys_file(credential):
+            found["CPL_AWS_CREDENTIALS_FILE"] = file
     if credential.endpoint:
         scheme, _, service = credential.endpoint.partition("://")
         found["AWS_S3_ENDPOINT"] = service.rstrip("/")

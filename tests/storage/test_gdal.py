@@ -244,3 +244,22 @@ def test_a_buckets_settings_are_references(person: Person) -> None:
     assert found["AWS_VIRTUAL_HOSTING"] == "FALSE"
     assert "hidden" not in str(found)
     assert "AWS_PROFILE" not in gdal.options("s3://other/x.tif")
+
+
+def test_keys_in_variables_reach_gdal_in_a_private_file(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "the-key")
+    monkeypatch.setenv("MY_SECRET", "hidden")
+    entry = {"access_key_env": "MY_KEY", "secret_key_env": "MY_SECRET"}
+    person.credentials(**{"s3://scenes": entry})
+    found = gdal.options("s3://scenes/x.tif")
+    file = Path(found["CPL_AWS_CREDENTIALS_FILE"])
+    assert file.read_text() == (
+        "[default]\naws_access_key_id = the-key\naws_secret_access_key = hidden\n"
+    )
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "hidden" not in str(found)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-something-else")
+    with pytest.raises(CredentialError, match="GDAL would take AWS_SECRET_ACCESS_KEY"):
+        gdal.options("s3://scenes/x.tif")

@@ -129,6 +129,8 @@ class Credential:
             return f"command {self.token_command[0]}"
         if self.netrc:
             return netrcs.place_of(self.netrc)
+        if self.secret_key_env:
+            return f"variable {self.secret_key_env}"
         return str(self.proxy_file or self.profile or self.credentials_file or "no secret")
 
     def headers(self, url: str) -> dict[str, str]:

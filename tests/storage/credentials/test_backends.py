@@ -8,18 +8,23 @@ import pickle
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import fsspec
 import pytest
+import rasterio
 
 from rsdat.errors import ConfigError, CredentialError
+from rsdat.raster.files import header
+from rsdat.raster.sources import Source
 from rsdat.storage import read_text, storage_options
 from rsdat.storage.credentials import Credential
+from tests.servers.programs import Server
 from tests.storage.secrets import Person
 
 
 @dataclass
-class Server:
+class Echo:
     """Answers each request with what it was authorised by; ``/away`` leads to another origin."""
 
     other: str = ""
@@ -44,7 +49,7 @@ class Server:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:
         self.server.shutdown()
@@ -52,32 +57,30 @@ class Server:
 
 
 @pytest.fixture
-def servers() -> Iterator[tuple[Server, Server]]:
-    foreign = Server()
-    server = Server(foreign.url)
+def servers() -> Iterator[tuple[Echo, Echo]]:
+    foreign = Echo()
+    server = Echo(foreign.url)
     yield server, foreign
     server.close()
     foreign.close()
 
 
 @pytest.fixture
-def configured(servers: tuple[Server, Server], person: Person) -> Server:
+def configured(servers: tuple[Echo, Echo], person: Person) -> Echo:
     person.secret("token", "first-secret")
     host = servers[0].url.removeprefix("http://")
     person.credentials(**{host: {"token_file": "~/token"}})
     return servers[0]
 
 
-def test_a_text_is_read_with_the_credential_as_it_is_now(
-    configured: Server, person: Person
-) -> None:
+def test_a_text_is_read_with_the_credential_as_it_is_now(configured: Echo, person: Person) -> None:
     assert json.loads(read_text(f"{configured.url}/catalog.json"))["by"] == "Bearer first-secret"
     person.secret("token", "other-secret")
     assert json.loads(read_text(f"{configured.url}/catalog.json"))["by"] == "Bearer other-secret"
 
 
 def test_a_redirect_to_another_origin_goes_without(
-    configured: Server, servers: tuple[Server, Server]
+    configured: Echo, servers: tuple[Echo, Echo]
 ) -> None:
     assert json.loads(read_text(f"{configured.url}/away"))["by"] is None
     assert configured.seen == [("/away", "Bearer first-secret")]
@@ -85,19 +88,19 @@ def test_a_redirect_to_another_origin_goes_without(
 
 
 def test_an_address_without_a_credential_is_asked_without(
-    configured: Server, servers: tuple[Server, Server]
+    configured: Echo, servers: tuple[Echo, Echo]
 ) -> None:
     assert storage_options(servers[1].url) == {}
     assert json.loads(read_text(f"{servers[1].url}/x"))["by"] is None
 
 
-def test_a_missing_secret_is_told_as_such(configured: Server, person: Person) -> None:
+def test_a_missing_secret_is_told_as_such(configured: Echo, person: Person) -> None:
     (person.home / "token").unlink()
     with pytest.raises(CredentialError, match="~/token does not exist"):
         read_text(f"{configured.url}/x")
 
 
-def test_no_secret_is_in_a_filesystem(configured: Server) -> None:
+def test_no_secret_is_in_a_filesystem(configured: Echo) -> None:
     url = f"{configured.url}/x"
     filesystem, path = fsspec.url_to_fs(url, **storage_options(url))
     assert filesystem.cat_file(path)
@@ -142,7 +145,6 @@ def test_buckets_by_profile_and_endpoint(person: Person) -> None:
 def test_keys_in_variables_are_pickled_as_the_reference(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("aiobotocore")
     monkeypatch.setenv("MY_KEY", "the-key")
     monkeypatch.setenv("MY_SECRET", "hidden-secret")
     credential = Credential.from_options(access_key_env="MY_KEY", secret_key_env="MY_SECRET")
@@ -154,3 +156,25 @@ def test_keys_in_variables_are_pickled_as_the_reference(
     monkeypatch.delenv("MY_KEY")
     with pytest.raises(CredentialError, match="MY_KEY is not set"):
         credential.s3_options()
+
+
+def test_a_bucket_by_references_through_s3fs_and_gdal(
+    person: Person, s3_server: Server, tmp_path: Path
+) -> None:
+    person.secret("keys", "[surf]\naws_access_key_id = a\naws_secret_access_key = hidden\n")
+    entry = {"profile": "surf", "credentials_file": "~/keys", "endpoint": s3_server.url}
+    person.credentials(**{"s3://scenes": {**entry, "region": "eu-west-1"}})
+    scene = tmp_path / "scene.tif"
+    profile = {"driver": "COG", "width": 64, "height": 32, "count": 1, "crs": "EPSG:32633"}
+    grid = rasterio.Affine(10, 0, 500_000, 0, -10, 5_000_000)
+    with rasterio.open(scene, "w", dtype="uint8", transform=grid, **profile):
+        pass
+    filesystem, _ = fsspec.url_to_fs("s3://scenes", **storage_options("s3://scenes"))
+    filesystem.mkdir("scenes")
+    filesystem.put_file(str(scene), "scenes/a b/scene#1.tif")
+    filesystem.pipe_file("scenes/catalog.json", b"{}")
+    assert read_text("s3://scenes/catalog.json") == "{}"
+    assert b"hidden" not in pickle.dumps(filesystem)
+    assert pickle.loads(pickle.dumps(filesystem)).cat_file("scenes/catalog.json") == b"{}"
+    found = header(Source(item="i", asset="a", href="s3://scenes/a b/scene#1.tif", band=1))
+    assert tuple(found.geobox.shape) == (32, 64)
