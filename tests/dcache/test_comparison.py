@@ -5,10 +5,9 @@ Each line of the table is a fault of dcachefs 0.2.0: it fails there, and passes 
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 
 from tests.dcache import scenarios
 from tests.dcache.door import Door
+from tests.dcache.elsewhere import Elsewhere, elsewhere
 from tests.servers.environments import python_of
 
 NAMES = ["a b", "f 1+#.txt", "x?y.bin", "50%25", "q&a", "é", "日本"]
@@ -157,39 +157,17 @@ CASES = [
 ]  # fmt: skip
 
 
-class Elsewhere:
-    """A process that has the release."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def outcome(self, scenario: str, options: dict[str, Any]) -> str | None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps({"scenario": scenario, "options": options}), file=self._process.stdin)
-        self._process.stdin.flush()
-        answer: str | None = json.loads(self._process.stdout.readline())
-        return answer
-
-
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Elsewhere]]:
-    started = {}
     log = tmp_path_factory.mktemp("comparison")
-    pythons = {"dcachefs": str(python_of("comparison")), "rsdat": sys.executable}
-    for library, python in pythons.items():
-        with (log / library).open("w") as errors:
-            started[library] = subprocess.Popen(
-                [python, scenarios.__file__, library],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
+    pythons = {"dcachefs": python_of("comparison"), "rsdat": sys.executable}
+    with ExitStack() as stack:
+        yield {
+            library: stack.enter_context(
+                elsewhere(python, scenarios.__file__, library, log / library)
             )
-    yield {library: Elsewhere(process) for library, process in started.items()}
-    for process in started.values():
-        process.kill()
-        process.communicate()
+            for library, python in pythons.items()
+        }
 
 
 @pytest.fixture

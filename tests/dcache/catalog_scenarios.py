@@ -1,0 +1,116 @@
+"""What a user of a STAC library does with catalogs at a door, written once for every library.
+
+Run by ``run_scenarios.py``; nothing of the tests is imported here.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+Options = dict[str, Any]
+
+
+class Stac2dcache:
+    """The release's documented way: normalise the links, copy asset by asset, save."""
+
+    def __init__(self, options: Options) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        import stac2dcache
+        from dcachefs import dCacheFileSystem
+        from stac2dcache import utils
+
+        # Its processes would each start an interpreter; what they run is the same in threads.
+        utils.ProcessPoolExecutor = lambda max_workers, mp_context: ThreadPoolExecutor(1)
+        self._utils = utils
+        self._door = dCacheFileSystem(
+            api_url=options["api"],
+            webdav_url=options["webdav"],
+            token=options["token"],
+            block_size=0,
+            skip_instance_cache=True,
+        )
+        self._io = stac2dcache.configure_stac_io(self._door)
+
+    def copy(self, source: str, target: str, assets: list[str]) -> None:
+        import fsspec
+
+        catalog = self._open(source)
+        catalog.normalize_hrefs(target)
+        places = [
+            self._door if address.startswith("dcache:") else fsspec.filesystem("file")
+            for address in (source, target)
+        ]
+        self._utils.copy_asset(
+            catalog,
+            assets[0] if len(assets) == 1 else assets,
+            update_catalog=True,
+            filesystem_from=places[0],
+            filesystem_to=places[1],
+        )
+        catalog.save("SELF_CONTAINED", stac_io=self._io_of(target))
+
+    def asset(self, source: str, item: str, key: str) -> Any:
+        return self._utils.get_asset(self._open(source), key, item, filesystem=self._door)
+
+    def _open(self, address: str) -> Any:
+        import pystac
+
+        return pystac.Catalog.from_file(address, stac_io=self._io_of(address))
+
+    def _io_of(self, address: str) -> Any:
+        from pystac.stac_io import DefaultStacIO
+
+        return self._io if address.startswith("dcache:") else DefaultStacIO()
+
+
+LIBRARIES = {"stac2dcache": Stac2dcache}
+
+
+def a_catalog_is_copied(library: Any, options: Options) -> None:
+    library.copy(options["source"], options["target"], ["red"])
+
+
+def two_assets_are_copied_at_once(library: Any, options: Options) -> None:
+    library.copy(options["source"], options["target"], ["red", "nir"])
+
+
+def a_catalog_is_copied_twice(library: Any, options: Options) -> None:
+    for _ in range(2):
+        library.copy(options["source"], options["target"], ["red"])
+
+
+def a_catalog_is_copied_onto_itself(library: Any, options: Options) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        library.copy(options["source"], directory, ["red"])
+        library.copy(f"{directory}/catalog.json", directory, ["red"])
+        sizes = {file.stat().st_size for file in Path(directory).rglob("*.tif")}
+        assert sizes == {4000}, f"sizes are {sizes}"
+
+
+def nothing_half_written_remains(library: Any, options: Options) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            library.copy(options["source"], directory, ["red"])
+        except Exception as error:
+            print(error)
+        sizes = {file.stat().st_size for file in Path(directory).rglob("*.tif")}
+        assert sizes <= {4000}, f"sizes are {sizes}"
+
+
+def an_unknown_item_is_named(library: Any, options: Options) -> None:
+    message = "no error"
+    try:
+        library.asset(options["source"], "unknown-item", "red")
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+    assert "unknown-item" in message, message
+
+
+def pystac_reads_as_before(library: Any, options: Options) -> None:
+    from pystac.stac_io import StacIO
+
+    name = type(StacIO.default()).__module__
+    assert name.startswith("pystac."), f"pystac's default is now of {name}"
