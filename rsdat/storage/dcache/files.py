@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sys
 import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fsspec.asyn import AbstractAsyncStreamedFile, sync
+from fsspec.core import OpenFile
 from fsspec.spec import AbstractBufferedFile
 
 from rsdat.storage.dcache import errors, tape
@@ -16,6 +18,10 @@ from rsdat.storage.dcache.writing import BLOCK, Memory, Queue
 
 if TYPE_CHECKING:
     from rsdat.storage.dcache.filesystem import DCacheFileSystem
+
+
+# From OpenFile.__exit__ to our close(): its own close, a text layer, a compressor.
+CLOSING_FRAMES = 6
 
 
 class ReadFile(AbstractBufferedFile):  # type: ignore[misc]
@@ -109,6 +115,7 @@ class Outgoing:
             self._task.cancel()
             with suppress(BaseException):
                 await self._task
+            await self._fs.store.vanished(self._path)
         await self.discard()
 
     async def settle(self) -> None:
@@ -226,7 +233,9 @@ class WriteFile(io.RawIOBase):
         if self.closed:
             return
         try:
-            if not self.done:
+            if not self.done and _left_by_error():
+                self.discard()
+            elif not self.done:
                 self.done = True
                 self._finish()
         finally:
@@ -270,6 +279,23 @@ class WriteFile(io.RawIOBase):
         # Not waited for: garbage may be collected in the thread of the loop itself.
         with suppress(RuntimeError):
             asyncio.run_coroutine_threadsafe(self._outgoing.abort(), self.fs.loop)
+
+
+def _left_by_error() -> bool:
+    """Whether the file is being closed by ``with fsspec.open(…)`` because of an exception.
+
+    fsspec's ``OpenFile`` closes its files without a word about the exception, which would make a
+    half-written file look finished. Its frame is the only place that knows.
+    """
+    frame = sys._getframe(1)
+    for _ in range(CLOSING_FRAMES):
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+        if frame.f_code is OpenFile.__exit__.__code__:
+            reason = frame.f_locals.get("args") or (None,)
+            return reason[0] is not None
+    return False
 
 
 class Layered(io.RawIOBase):

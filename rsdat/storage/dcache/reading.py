@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rsdat.storage.dcache import checksums, errors, retrying, tape
@@ -174,8 +174,10 @@ class Reader:
             return arrived
         if response.status not in (200, 206):
             await self._check_tape(path)
-            if response.status in (403, 405) and await self._is_directory(path):
-                raise self._no_file(path)
+            if response.status in (403, 405):
+                with suppress(PermissionError):
+                    if await self._is_directory(path):
+                        raise self._no_file(path)
             body = await response.content.read(4096)
             raise self._client.refusal(response.status, "read", path, body)
         skip = self._begin(path, span, response, arrived)

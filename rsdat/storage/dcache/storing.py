@@ -123,6 +123,18 @@ class Store:
             if self._namespace.has_rest:
                 return
 
+    async def vanished(self, path: str) -> None:
+        """Give dCache the moment that it takes to notice that an upload to a path broke off.
+
+        It removes the entry itself. It is not removed from here, because it may be the file of
+        before, whose replacement has not begun.
+        """
+        for pause in SWEEPS:
+            await asyncio.sleep(pause)
+            with suppress(Exception):
+                if not self._namespace.has_rest or not await self._namespace.exists(path):
+                    return
+
     async def _remove_if_there(self, path: str) -> None:
         with suppress(FileNotFoundError):
             await self._namespace.remove(path)

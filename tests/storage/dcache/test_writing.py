@@ -1,0 +1,167 @@
+"""Open files: what is written streams with constant memory, and appears whole or not at all."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import fsspec
+import pytest
+
+from tests.dcache.door import Door
+
+BLOCK = 1 << 18
+
+
+def test_a_small_file_is_one_upload_at_closing(rest_fs: Any, door: Door) -> None:
+    door.clear_log()
+    with rest_fs.open("/f", "wb") as file:
+        file.write(b"a" * 1000)
+        file.write(b"b")
+        assert not door.exists("/f")
+    assert door.read("/f") == b"a" * 1000 + b"b"
+    assert [r.method for r in door.requests() if r.method == "PUT"] == ["PUT"]
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 3 * BLOCK + 7])
+@pytest.mark.parametrize("step", [1000, BLOCK, 10 * BLOCK])
+def test_every_size_and_step_arrives(fs: Any, door: Door, size: int, step: int) -> None:
+    data = bytes(range(251)) * (size // 251 + 1)
+    with fs.open("/f", "wb", block_size=BLOCK) as file:
+        for start in range(0, size, step):
+            assert file.write(data[start : min(start + step, size)]) == min(step, size - start)
+        assert file.tell() == size
+    assert door.read("/f") == data[:size]
+
+
+def test_an_exclusive_file(fs: Any, door: Door) -> None:
+    with fs.open("/f", "xb") as file:
+        file.write(b"1")
+    with pytest.raises(FileExistsError):
+        fs.open("/f", "xb")
+    assert door.read("/f") == b"1"
+
+
+def test_appending_is_refused(fs: Any) -> None:
+    with pytest.raises(OSError, match="mode 'ab'"):
+        fs.open("/f", "ab")
+
+
+@pytest.mark.parametrize("mode", ["w", "wb"])
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_layers_on_top(fs: Any, door: Door, mode: str, compression: str | None) -> None:
+    text = "é日本\n" * 100_000
+    content = text if mode == "w" else text.encode()
+    with fs.open("/f", mode, compression=compression, block_size=BLOCK) as file:
+        file.write(content)
+    assert door.exists("/f")
+    with fs.open("/f", mode.replace("w", "r"), compression=compression) as file:
+        assert file.read() == content
+
+
+@pytest.mark.parametrize("mode", ["w", "wb"])
+@pytest.mark.parametrize("compression", [None, "gzip"])
+@pytest.mark.parametrize("amount", [10, 4 * BLOCK])
+def test_an_exception_in_the_with_block_leaves_nothing(
+    fs: Any, door: Door, mode: str, compression: str | None, amount: int
+) -> None:
+    data = bytes(range(256)) * (amount // 256 + 1)
+    content = data.decode("latin-1") if mode == "w" else data
+
+    def fail() -> None:
+        with fs.open("/f", mode, compression=compression, block_size=BLOCK) as file:
+            file.write(content)
+            raise RuntimeError("of the writer")
+
+    with pytest.raises(RuntimeError, match="of the writer"):
+        fail()
+    assert door.paths() == []
+
+
+@pytest.mark.parametrize("mode", ["w", "wb"])
+def test_an_exception_below_fsspec_open_leaves_nothing(
+    door: Door, token_file: Any, mode: str
+) -> None:
+    def fail() -> None:
+        with fsspec.open(
+            "dcache://door/f", mode, webdav=door.webdav, api=False, token_file=str(token_file)
+        ) as file:
+            file.write("x" if mode == "w" else b"x")
+            raise RuntimeError("of the writer")
+
+    with pytest.raises(RuntimeError, match="of the writer"):
+        fail()
+    assert door.paths() == []
+
+
+def test_a_file_that_nobody_closes_is_discarded_with_a_warning(fs: Any, door: Door) -> None:
+    file = fs.open("/f", "wb", block_size=BLOCK)
+    file.write(b"x" * (BLOCK * 3))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        del file
+        gc.collect()
+    assert [w.category for w in seen] == [ResourceWarning]
+    # The abort runs in the filesystem's loop, and is not waited for.
+    deadline = time.monotonic() + 10
+    while door.paths() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert door.paths() == []
+
+
+def test_a_slow_writer_is_not_a_silence(make_fs: Callable[..., Any], door: Door) -> None:
+    import threading
+
+    fs = make_fs(door, timeout=0.3)
+    with fs.open("/f", "wb", block_size=BLOCK) as file:
+        file.write(b"x" * (BLOCK * 2 + 1))
+        # Longer than the time limit: the writer thinks, and the door waits.
+        threading.Event().wait(0.7)
+        file.write(b"y" * BLOCK)
+    assert door.entry("/f").size == 3 * BLOCK + 1
+
+
+def test_a_wrong_announced_size_is_an_error(fs: Any, door: Door) -> None:
+    def write() -> None:
+        with fs.open("/f", "wb", block_size=BLOCK, size=10 * BLOCK) as file:
+            file.write(b"x" * (BLOCK * 3))
+
+    with pytest.raises(OSError):
+        write()
+    assert [path for path in door.paths() if not path.endswith("/")] == []
+
+
+PROGRAM = """
+import resource, sys, fsspec
+webdav, api, token, size = sys.argv[1], sys.argv[2] or False, sys.argv[3], int(sys.argv[4])
+fs = fsspec.filesystem("dcache", webdav=webdav, api=api, token_file=token)
+fs.pipe_file("/warm", b"x" * (6 << 20))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+block = bytes(1 << 20)
+with fs.open("/f", "wb") as file:
+    for _ in range(size >> 20):
+        file.write(block)
+fs.get_file("/f", sys.argv[5])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize("rest", [True, False])
+def test_memory_does_not_grow_with_the_file(
+    make_door: Callable[..., Door], token_file: Any, tmp_path: Any, rest: bool
+) -> None:
+    door = make_door(storage="disk", md5=False)
+    size = 200 << 20
+    api = f"{door.rest}/api/v1" if rest else ""
+    argv = [sys.executable, "-c", PROGRAM, door.webdav, api, str(token_file), str(size)]
+    done = subprocess.run(
+        [*argv, str(tmp_path / "back")], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert door.entry("/f").size == size == (tmp_path / "back").stat().st_size
+    assert int(done.stdout) < 48 * 1024, f"{done.stdout} kB more for a file of 200 MB"
