@@ -52,9 +52,11 @@ def codec(compress: str, dtype: str, level: int | None = None) -> Codec:
     Raises
     ------
     ConfigError
-        It is not known, or has no such level.
+        It is not known, has no such level, or cannot hold the type.
     """
     check_compression(compress)
+    if compress == "lerc_zstd" and dtype in ("int64", "uint64"):
+        raise ConfigError("LERC has no 64-bit integers", hint="use zstd, or a smaller dtype")
     if compress not in _LEVELS:
         if level is not None:
             raise ConfigError(f"compression {compress} has no levels", hint="leave the level out")

@@ -164,7 +164,9 @@ class Run:
             rest = Rest(self._making, before, found[-1])
             make = MakePart(self._making, step)
             with closing(compute(rest, step.spans(), make, threads=self._job.threads)) as done:
-                found.append({_corner(one.span): one.result for one in done})
+                found.append(
+                    {_corner(one.span): store(one.result, self._room.path) for one in done}
+                )
             before = step
         return found
 
