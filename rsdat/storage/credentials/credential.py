@@ -28,7 +28,7 @@ _GRACE = timedelta(seconds=60)
 class Credential:
     """How a server is told who asks.
 
-    The fields are those of ``credentials`` in the YAML files (docs/data.md explains them); paths
+    The fields are those of ``credentials`` in the YAML files (docs/credentials.md explains them); paths
     may begin with ``~`` and hold variables, which are resolved on the machine that uses them.
     """
 
@@ -81,12 +81,12 @@ class Credential:
             name = ".".join(str(part) for part in first["loc"])
             what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
             raise ConfigError(
-                f"credential: {name}: {what}", hint="docs/data.md lists the keys of a credential"
+                f"credential: {name}: {what}", hint="docs/credentials.md lists the keys of a credential"
             ) from None
         for found in access_contradictions((), access):
             raise ConfigError(
                 f"credential: {'.'.join(found.keys[0])}: {found.message}",
-                hint="docs/data.md lists the keys of a credential",
+                hint="docs/credentials.md lists the keys of a credential",
             )
         return cls.from_access(access, clear=clear)
 
