@@ -1,11 +1,8 @@
-"""Raster files: opening them (one dataset a thread), headers, GDAL's settings, clear errors."""
+"""Raster files: their headers, GDAL's settings for reading them, and clear errors."""
 
 from __future__ import annotations
 
 import os
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,17 +15,13 @@ from rasterio.errors import RasterioError
 from rasterio.session import DummySession
 
 from rsdat.errors import CredentialError, DataError
+from rsdat.raster import handles
 from rsdat.raster.sources import Source
 from rsdat.storage import gdal, is_remote, scrubbed, shown
 
-#: Open datasets that a thread keeps. Opening takes a millisecond from disk, requests elsewhere.
-KEPT_DATASETS = 64
-#: Seconds after which a remote file is opened anew (two requests): it may have been replaced.
-KEPT_SECONDS = 60
-
 _EVERYWHERE = {
     # The blocks we want are read once, in order: a large cache only keeps what is not asked again.
-    "GDAL_CACHEMAX": 128,
+    "GDAL_CACHEMAX": 64,
     "GDAL_NUM_THREADS": 1,
 }
 # Not for local files: EMPTY_DIR would hide the .aux.xml beside them.
@@ -40,10 +33,13 @@ _REMOTE = {
     "GDAL_INGESTED_BYTES_AT_OPEN": 32768,
     "GDAL_HTTP_MAX_RETRY": 3,
     "GDAL_HTTP_RETRY_DELAY": 1,
+    # Without these a server that falls silent holds a worker for ever.
+    "GDAL_HTTP_CONNECTTIMEOUT": 15,
+    "GDAL_HTTP_LOW_SPEED_TIME": 60,
+    "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
     "VSI_CACHE": True,
 }
 
-_local = threading.local()
 T = TypeVar("T")
 
 
@@ -102,49 +98,8 @@ def describe(opened: Any, source: Source) -> Header:
 
 
 def dataset(source: Source, level: int | None = None) -> Any:
-    """This thread's open dataset of a source's file; ``level`` opens one of its overviews.
-
-    GDAL datasets may not be shared between threads. A local file that was replaced meanwhile is
-    opened anew.
-    """
-    kept: OrderedDict[tuple[Any, ...], tuple[float, Any]] | None
-    kept = getattr(_local, "datasets", None)
-    if kept is None:
-        kept = _local.datasets = OrderedDict()
-    # Asked each time: a secret that has changed is handed on to the datasets that are open.
-    path = gdal.gdal_path(source.href)
-    key = (path, level, _version(source.href))
-    now = time.monotonic()
-    if is_remote(source.href):
-        _leave(kept, path, now)
-    if key in kept:
-        kept.move_to_end(key)
-        return kept[key][1]
-    options = {} if level is None else {"overview_level": level}
-    opened = rasterio.open(path, **options)
-    kept[key] = now, opened
-    while len(kept) > KEPT_DATASETS:
-        kept.popitem(last=False)[1][1].close()
-    return opened
-
-
-def _leave(kept: OrderedDict[tuple[Any, ...], tuple[float, Any]], path: str, now: float) -> None:
-    """Let go of a remote file where one of its datasets is old: all, so that none mixes states."""
-    own = [key for key in kept if key[0] == path]
-    if any(now - kept[key][0] > KEPT_SECONDS for key in own):
-        for key in own:
-            # Not closed here: the caller may still hold it. The last reference closes it.
-            del kept[key]
-
-
-def _version(href: str) -> tuple[int, int, int] | None:
-    if is_remote(href):
-        return None
-    try:
-        status = os.stat(href)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    """The open dataset of a source's file, inside :func:`attempt`; ``level``: of an overview."""
+    return handles.dataset(source.href, level)
 
 
 @contextmanager
@@ -172,7 +127,7 @@ def attempt(work: Callable[[], T], source: Source, geobox: GeoBox | None = None)
         What GDAL said, in one message.
     """
     try:
-        with settings(source.href):
+        with settings(source.href), handles.borrowing():
             return work()
     except CredentialError as error:
         message, hint = f"{_place(source)} cannot be read: {error.message}", error.hint

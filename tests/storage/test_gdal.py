@@ -11,13 +11,14 @@ import pytest
 import rasterio
 
 from rsdat.errors import CredentialError, DataError
-from rsdat.raster import files
+from rsdat.raster import handles
 from rsdat.raster.files import attempt, dataset, header
 from rsdat.raster.reading import read
 from rsdat.raster.sources import Source
 from rsdat.storage import gdal
 from rsdat.storage.credentials import secretfiles
 from tests.dcache.door import Door
+from tests.storage.certificates import proxy
 from tests.storage.secrets import Person, before, macaroon
 
 PIXELS = np.random.default_rng(1).integers(1, 4000, (1024, 1024)).astype("uint16")
@@ -41,10 +42,9 @@ def cog(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No dataset that an earlier test left open in this thread."""
-    if hasattr(files._local, "datasets"):
-        monkeypatch.delattr(files._local, "datasets")
+def fresh() -> None:
+    """No dataset that an earlier test left open."""
+    handles.forget()
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_a_replaced_file_is_seen_after_a_while(
     safe_door.remove("/data/a b#é.tif")
     safe_door.put("/data/a b#é.tif", other.read_bytes())
     assert header(scene).dtype == "uint16"
-    monkeypatch.setattr(files, "KEPT_SECONDS", -1)
+    monkeypatch.setattr(handles, "KEPT_SECONDS", -1)
     assert header(scene).dtype == "uint8"
 
 
@@ -263,3 +263,33 @@ def test_keys_in_variables_reach_gdal_in_a_private_file(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-something-else")
     with pytest.raises(CredentialError, match="GDAL would take AWS_SECRET_ACCESS_KEY"):
         gdal.options("s3://scenes/x.tif")
+
+
+def test_a_server_that_falls_silent_is_asked_again(
+    safe_door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = source_of(safe_door)
+    geobox = header(scene).geobox
+    monkeypatch.setitem(files._REMOTE, "GDAL_HTTP_LOW_SPEED_TIME", 1)
+    monkeypatch.setitem(files._REMOTE, "GDAL_HTTP_RETRY_DELAY", 0.01)
+    safe_door.fault("delay", origin="webdav", value=60, verb="GET")
+    pixels = read(scene, geobox[:256, :256], dtype="uint16")
+    np.testing.assert_array_equal(pixels, PIXELS[:256, :256])
+
+
+def test_a_password_reaches_the_door_and_no_pool(safe_door: Door, person: Person) -> None:
+    safe_door.password("anna", "word")
+    host = safe_door.webdav.removeprefix("https://")
+    person.secret("netrc", "machine 127.0.0.1 login anna password word\n")
+    person.credentials(**{host: {"netrc": "~/netrc", "ca_file": "~/ca.pem"}})
+    assert header(source_of(safe_door)).dtype == "uint16"
+    assert not any(request.authorized for request in safe_door.requests("pool"))
+
+
+def test_proxies_and_authorities_go_by_their_names(person: Person) -> None:
+    person.secret("proxy", proxy(hours=1))
+    person.credentials(**{"door.example.org": {"proxy_file": "~/proxy", "ca_file": "~/"}})
+    found = gdal.options("dcache://door.example.org/x")
+    assert found["GDAL_HTTP_SSLCERT"] == found["GDAL_HTTP_SSLKEY"] == str(person.home / "proxy")
+    assert found["GDAL_HTTP_CAPATH"].rstrip("/") == str(person.home)
+    assert gdal.gdal_path("davs://door.example.org/x") == "/vsicurl/https://door.example.org/x"
