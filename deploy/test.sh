@@ -67,7 +67,7 @@ can_be_root_on_debian() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null
 }
 
-install() { # PACKAGE...: Debian's packages, without starting their services
+install_packages() { # PACKAGE...: Debian's packages, without starting their services
     local policy=/usr/sbin/policy-rc.d ours=
     if [ ! -e $policy ]; then
         ours=1
@@ -83,7 +83,7 @@ install() { # PACKAGE...: Debian's packages, without starting their services
 
 bring_chromium() {
     command -v chromium >/dev/null && return
-    can_be_root_on_debian && install chromium
+    can_be_root_on_debian && install_packages chromium
 }
 
 # Arguments have to survive every login shell, and doors of other makes speak WebDAV, too. Without
@@ -99,7 +99,7 @@ bring_shells_and_servers() {
         packages+=(xrootd-server xrootd-server-plugins)
     [ -n "$(find /usr/share/postgresql -name postgis.control -print -quit 2>/dev/null)" ] ||
         packages+=(postgresql postgresql-postgis)
-    [ ${#packages[@]} = 0 ] || install "${packages[@]}"
+    [ ${#packages[@]} = 0 ] || install_packages "${packages[@]}"
 }
 
 # --- lint and types
