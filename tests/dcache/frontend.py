@@ -183,7 +183,7 @@ class Frontend(Origin):
             "name": f"WebDAV-{host}",
             "protocol": scheme,
             "version": "1.1",
-            "root": "/",
+            "root": self.state.options.root,
             "addresses": [host],
             "port": int(port),
             "load": 0.0,

@@ -23,6 +23,8 @@ class Options:
     """How this door behaves, where dCache's configurations and versions differ."""
 
     rest: bool = True
+    #: The directory that the WebDAV door shows as its root; the REST frontend shows all.
+    root: str = "/"
     storage: Storage = "memory"
     md5: bool = True
     overwrite: bool = True

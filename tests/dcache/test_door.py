@@ -10,6 +10,7 @@ import socket
 import urllib.parse
 import xml.etree.ElementTree as ET
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -174,6 +175,17 @@ def test_webdav_directories(door: Door) -> None:
     assert len(hidden.findall("{DAV:}response")) == 1
     assert dav(door, "/e e", "DELETE").status == 204
     assert door.paths() == []
+
+
+def test_a_door_with_a_root_of_its_own(make_door: Callable[..., Door]) -> None:
+    door = make_door(root="/pnfs/site")
+    door.put("/pnfs/site/d/f", b"1")
+    assert rest(door, "doors").json[0]["root"] == "/pnfs/site"
+    assert read(door, "/d/f").body == b"1"
+    found = ET.fromstring(dav(door, "/d", "PROPFIND", Depth="1").body)
+    assert [e.text for e in found.iter("{DAV:}href")] == ["/d/", "/d/f"]
+    assert dav(door, "/d/f", "MOVE", Destination=f"{door.webdav}/d/g").status == 201
+    assert namespace(door, "/pnfs/site/d/g").status == 200
 
 
 def test_properties_of_dcache(door: Door) -> None:

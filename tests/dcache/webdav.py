@@ -24,8 +24,19 @@ METHODS = "OPTIONS, GET, HEAD, PUT, POST, DELETE, PROPFIND, MKCOL, COPY, MOVE"
 class WebDav(Origin):
     name = "webdav"
 
+    def subject(self, request: web.Request) -> str:
+        return self._below_root(super().subject(request))
+
+    def _below_root(self, path: str) -> str:
+        root = self.state.options.root
+        return path if root == "/" else join(root, path)
+
+    def _shown(self, place: str) -> str:
+        root = self.state.options.root
+        return place if root == "/" else place[len(root) :] or "/"
+
     async def answer(self, request: web.Request, path: str) -> web.StreamResponse:
-        if self.state.options.announce and path == DISCOVERY and self.state.options.rest:
+        if self.state.options.announce and request.path == DISCOVERY and self.state.options.rest:
             return web.json_response(discovery(self.state))
         who = self.state.access.authenticate(request)
         place = who.real_path(path)
@@ -50,7 +61,7 @@ class WebDav(Origin):
             self.state.tree.remove(place, recursive=True)
             return web.Response(status=204)
         if verb == "POST":
-            return await self._macaroon(request, who, path)
+            return await self._macaroon(request, who, self._shown(path))
         if verb == "OPTIONS":
             return web.Response(headers={"DAV": "1", "Allow": METHODS})
         raise Refused(405, f"{verb} is not allowed")
@@ -123,9 +134,11 @@ class WebDav(Origin):
                 shown = [(place, entry)]
             else:
                 shown += [(join(place, name), e) for name, e in entry.children.items()]
-        body = propfind.multistatus(
-            [(who.shown_path(p), e, self.state.checksums(p, e)) for p, e in shown], wanted
-        )
+        rows = [
+            (self._shown(who.shown_path(place)), entry, self.state.checksums(place, entry))
+            for place, entry in shown
+        ]
+        body = propfind.multistatus(rows, wanted)
         for below, _ in shown[1:]:
             self.state.listed(below)
         return web.Response(status=207, body=body, content_type="application/xml", charset="utf-8")
@@ -155,7 +168,7 @@ class WebDav(Origin):
         parts = urlsplit(header)
         if parts.netloc and parts.netloc != request.headers.get("Host"):
             raise Refused(502, f"{parts.netloc} is not this server")
-        return normal(unquote(parts.path))
+        return self._below_root(normal(unquote(parts.path)))
 
     async def _macaroon(self, request: web.Request, who: Principal, path: str) -> web.Response:
         if request.content_type != "application/macaroon-request":
