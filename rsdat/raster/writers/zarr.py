@@ -206,6 +206,7 @@ def write_image(
     """
     started = time.monotonic()
     _check_bands(image)
+    _check_nodata(image)
     method = overview_resampling or usual_method(image.dtype, image.scales)
     check_method(method)
     layout = cut(image, shard, chunk, multiscales, memory, 1 if client is not None else cores())
@@ -252,6 +253,18 @@ def _check_bands(image: Image) -> None:
     if len(set(image.bands)) < len(image.bands):
         raise ConfigError(
             f"bands have the same name: {', '.join(image.bands)}", hint="rename one of them"
+        )
+
+
+def _check_nodata(image: Image) -> None:
+    kind, nodata = np.dtype(image.dtype), image.nodata
+    if nodata is None or kind.kind not in "iu":
+        return
+    limits = np.iinfo(kind)
+    if not (limits.min <= nodata <= limits.max and nodata == int(nodata)):
+        raise ConfigError(
+            f"nodata {nodata} is no number of type {image.dtype}",
+            hint=f"name one from {limits.min} to {limits.max}, or another dtype",
         )
 
 

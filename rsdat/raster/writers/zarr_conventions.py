@@ -8,7 +8,6 @@ conventions ``proj``, ``spatial`` and ``multiscales``, each at v0.1
 from __future__ import annotations
 
 import base64
-import math
 import struct
 from typing import Any
 
@@ -160,6 +159,4 @@ def _fill(nodata: float, dtype: np.dtype[Any]) -> Any:
     """
     if dtype.kind == "f":
         return base64.standard_b64encode(struct.pack("<d", nodata)).decode()
-    if math.isnan(nodata):
-        raise ValueError(f"NaN is no number of type {dtype}")
     return bool(nodata) if dtype.kind == "b" else int(nodata)

@@ -600,6 +600,13 @@ def test_bands_that_cannot_be_variables_are_refused(tmp_path, bands):
         write_image(image(numbers((2, 5, 5)), bands=bands), tmp_path / "out.zarr")
 
 
+@pytest.mark.parametrize("nodata", [-1.0, 256.0, 0.5, float("nan")])
+def test_a_nodata_value_beyond_the_type_is_refused(tmp_path, nodata):
+    with pytest.raises(ConfigError, match="is no number of type uint8"):
+        write_image(image(numbers((1, 5, 5), "uint8"), nodata=nodata), tmp_path / "out.zarr")
+    assert names(tmp_path) == []
+
+
 def test_pixels_of_another_shape_or_type_are_named_by_their_tile(tmp_path):
     values = numbers((1, 40, 40))
     for wrong in (values[0], values.astype("int32")):
