@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import rasterio
 
 from rsdat.errors import CredentialError, DataError
-from rsdat.raster import handles
+from rsdat.raster import files, handles
 from rsdat.raster.files import attempt, dataset, header
 from rsdat.raster.reading import read
 from rsdat.raster.sources import Source
@@ -203,6 +204,13 @@ def test_header_files_are_private_and_follow_the_credential(
     assert file.read_text() == "Authorization: Bearer another\n"
 
 
+def test_header_files_that_a_logout_removed_are_made_again(safe_door: Door) -> None:
+    scene = source_of(safe_door)
+    header(scene)
+    shutil.rmtree(secretfiles._directory())
+    assert header(scene).dtype == "uint16"
+
+
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     left = tmp_path / f"{secretfiles._PREFIX}999999999-x"
     left.mkdir(mode=0o700)
@@ -268,10 +276,10 @@ def test_keys_in_variables_reach_gdal_in_a_private_file(
 def test_a_server_that_falls_silent_is_asked_again(
     safe_door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene = source_of(safe_door)
-    geobox = header(scene).geobox
     monkeypatch.setitem(files._REMOTE, "GDAL_HTTP_LOW_SPEED_TIME", 1)
     monkeypatch.setitem(files._REMOTE, "GDAL_HTTP_RETRY_DELAY", 0.01)
+    scene = source_of(safe_door)
+    geobox = header(scene).geobox
     safe_door.fault("delay", origin="webdav", value=60, verb="GET")
     pixels = read(scene, geobox[:256, :256], dtype="uint16")
     np.testing.assert_array_equal(pixels, PIXELS[:256, :256])

@@ -107,7 +107,7 @@ def _number(key: object) -> int:
 def _file(name: str, text: str) -> str:
     with _lock:
         path = _directory() / name
-        if _written.get(path) != text:
+        if _written.get(path) != text or not path.exists():
             write(path, text)
             _written[path] = text
     return str(path)
@@ -115,8 +115,9 @@ def _file(name: str, text: str) -> str:
 
 def _directory() -> Path:
     pid = os.getpid()
-    if pid not in _directories:
-        # After a fork the parent's files stay the parent's.
+    # The system may empty a login's directory while the process goes on; and after a fork the
+    # parent's files stay the parent's.
+    if pid not in _directories or not _directories[pid].is_dir():
         _written.clear()
         above = os.environ.get("XDG_RUNTIME_DIR") or ""
         if not (os.path.isdir(above) and os.access(above, os.W_OK)):
