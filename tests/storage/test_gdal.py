@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cloudpickle
+import dask
 import numpy as np
+import pystac
 import pytest
 import rasterio
 
 from rsdat.errors import CredentialError, DataError
-from rsdat.raster import files, handles
+from rsdat.raster import files, handles, load
 from rsdat.raster.files import attempt, dataset, header
 from rsdat.raster.reading import read
 from rsdat.raster.sources import Source
@@ -276,8 +280,8 @@ def test_keys_in_variables_reach_gdal_in_a_private_file(
 def test_a_server_that_falls_silent_is_asked_again(
     safe_door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(files._REMOTE, "GDAL_HTTP_LOW_SPEED_TIME", 1)
-    monkeypatch.setitem(files._REMOTE, "GDAL_HTTP_RETRY_DELAY", 0.01)
+    monkeypatch.setitem(files_module._REMOTE, "GDAL_HTTP_LOW_SPEED_TIME", 1)
+    monkeypatch.setitem(files_module._REMOTE, "GDAL_HTTP_RETRY_DELAY", 0.01)
     scene = source_of(safe_door)
     geobox = header(scene).geobox
     safe_door.fault("delay", origin="webdav", value=60, verb="GET")
@@ -301,3 +305,16 @@ def test_proxies_and_authorities_go_by_their_names(person: Person) -> None:
     assert found["GDAL_HTTP_SSLCERT"] == found["GDAL_HTTP_SSLKEY"] == str(person.home / "proxy")
     assert found["GDAL_HTTP_CAPATH"].rstrip("/") == str(person.home)
     assert gdal.gdal_path("davs://door.example.org/x") == "/vsicurl/https://door.example.org/x"
+
+
+def test_a_graph_of_a_door_computes_in_another_process_and_holds_no_secret(
+    safe_door: Door,
+) -> None:
+    item = pystac.Item("scene", None, None, datetime.datetime(2025, 7, 1, tzinfo=datetime.UTC), {})
+    item.add_asset("red", pystac.Asset(source_of(safe_door).href))
+    graph = load([item], "red", scale=False).red
+    assert safe_door.token.encode() not in cloudpickle.dumps(graph)
+    with dask.config.set({"multiprocessing.context": "spawn", "num_workers": 1}):
+        pixels = graph.isel(time=0).compute(scheduler="processes")
+    np.testing.assert_array_equal(pixels, PIXELS)
+    assert not any(request.authorized for request in safe_door.requests("pool"))

@@ -28,8 +28,8 @@ _GRACE = timedelta(seconds=60)
 class Credential:
     """How a server is told who asks.
 
-    The fields are those of ``credentials`` in the YAML files (docs/credentials.md explains them); paths
-    may begin with ``~`` and hold variables, which are resolved on the machine that uses them.
+    The fields are those of ``credentials`` in the YAML files, explained in docs/credentials.md;
+    paths may begin with ``~`` and hold variables, which are resolved on the machine that uses them.
     """
 
     token_file: str | None = None
@@ -81,7 +81,8 @@ class Credential:
             name = ".".join(str(part) for part in first["loc"])
             what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
             raise ConfigError(
-                f"credential: {name}: {what}", hint="docs/credentials.md lists the keys of a credential"
+                f"credential: {name}: {what}",
+                hint="docs/credentials.md lists the keys of a credential",
             ) from None
         for found in access_contradictions((), access):
             raise ConfigError(
