@@ -1,0 +1,1 @@
+"""The raster engine's speed and memory, beside rasterio, odc-stac and stackstac."""
