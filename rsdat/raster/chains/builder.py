@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from rsdat.raster.cog import Written
+    from rsdat.raster.progress import Report
 
 Array = NDArray[Any]
 
@@ -339,6 +340,55 @@ class Chain:
         from rsdat.raster.chains.ends import to_cog
 
         return to_cog(self, path, dtype, scale, nodata, memory, options)
+
+    def profile(
+        self,
+        places: Any,
+        *,
+        statistics: Sequence[str] = ("mean", "count", "valid_fraction"),
+        client: Any | None = None,
+        progress: Report | None = None,
+    ) -> xr.Dataset:
+        """Its pixels at points and in polygons, as statistics for each date.
+
+        Pixels are those of the whole result. A point takes the pixel that holds it; a polygon those
+        whose centres it holds, or, where it holds none, the pixel of its representative point. A
+        polygon of any size is computed in bounded memory; near places are read together.
+
+        Parameters
+        ----------
+        places
+            Points (longitude, latitude) in degrees; GeoJSON; a GeoDataFrame, or what else has a
+            ``__geo_interface__``; an ``odc.geo.geom.Geometry``; a list of such, or a dict of name
+            to such. Names come from the dict, a feature's ``id``, or its property ``name``; else
+            places are numbered.
+        statistics
+            ``mean``, ``count`` (of valid pixels), ``valid_fraction`` (of the place's pixels),
+            ``std`` (population), ``min``, ``max``, ``median``. A median needs a place's values at
+            once: at most 2048 × 2048 pixels.
+        client
+            The Dask client to compute on; default the current one, else threads of this process.
+        progress
+            Called with a :class:`~rsdat.raster.progress.Progress` after each block.
+
+        Returns
+        -------
+        Dataset (place, time), or (place,) after a composite, in memory. Variables: ``<band>`` (its
+        mean) and ``<band>_<statistic>``; float32, counts int64. Where nothing was seen: NaN, the
+        count 0. Coordinates: ``place``, ``time``, ``lon``, ``lat`` (the middle), ``pixels`` (how
+        many the place has on the grid). Attributes name places ``outside`` the items (with a
+        warning), places ``cut`` by the edge of the grid, and what was ``skipped``.
+
+        Raises
+        ------
+        ConfigError
+            Something is no place, no statistic, or too large for a median.
+        DataError
+            All places lie outside, or a file cannot be read.
+        """
+        from rsdat.raster.profiles import profile
+
+        return profile(self, places, statistics, client, progress)
 
     # --- inside
 
