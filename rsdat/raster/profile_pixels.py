@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from rsdat.raster.chains.geometry import inside
 from rsdat.raster.chains.layers import Layer
 from rsdat.raster.chains.plan import Plan
 from rsdat.raster.image import Computed, Skipped, Span
@@ -129,8 +130,8 @@ class Sampler:
         found: list[Array] = []
         places, empty = [], []
         for place, window in self.blocks[block]:
-            inside = _inside(self.shapes[place], window, self.plan.geobox)
-            rows, columns = np.nonzero(inside)
+            within = _within(self.shapes[place], window, self.plan.geobox)
+            rows, columns = np.nonzero(within)
             flat = (rows + (window[0] - top)) * (right - left) + columns + (window[2] - left)
             if flat.size:
                 places.append(place)
@@ -170,15 +171,11 @@ class _Pixels:
     """Places without the centre of any pixel here."""
 
 
-def _inside(shape: Any, window: Window, geobox: GeoBox) -> Array:
+def _within(shape: Any, window: Window, geobox: GeoBox) -> Array:
     top, bottom, left, right = window
     if shape is None:
         return np.ones((bottom - top, right - left), bool)
-    from rasterio.features import geometry_mask
-
-    part = geobox[top:bottom, left:right]
-    mask: Array = geometry_mask([shape], tuple(part.shape), part.transform, invert=True)
-    return mask
+    return inside(shape, geobox[top:bottom, left:right])
 
 
 def _sizes(pixels: _Pixels) -> Array:

@@ -13,13 +13,10 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from rsdat.errors import ConfigError
+from rsdat.raster.chains.geometry import projected
 
 _DEGREES = "EPSG:4326"
 _KINDS = ("Point", "Polygon", "MultiPolygon")
-
-#: Edges are straight in the geometry's own CRS; points this far apart keep them so in another one,
-#: to some centimetres.
-_STEP_DEGREES, _STEP_METRES = 0.01, 1000.0
 
 #: Rows and columns of a grid: top, bottom, left, right, the ends excluded.
 Window = tuple[int, int, int, int]
@@ -82,9 +79,7 @@ def places_of(given: Any) -> tuple[Place, ...]:
 
 def locate(place: Place, geobox: GeoBox) -> Target | None:
     """Where a place lies on a grid; None: outside."""
-    geometry = place.geometry
-    step = _STEP_DEGREES if geometry.crs.geographic else _STEP_METRES
-    shape = geometry.to_crs(geobox.crs, resolution=step).geom
+    shape = projected(place.geometry, geobox.crs)
     turns = (0, 360, -360) if geobox.crs.geographic else (0,)  # a grid may go on beyond 180 degrees
     for turn in turns:
         moved = _moved(shape, turn)

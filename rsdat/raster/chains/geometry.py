@@ -1,14 +1,27 @@
-"""Geometries as users give them, and where items lie."""
+"""Geometries as users give them, on a grid's pixels; and where items lie."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pystac
+from numpy.typing import NDArray
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from rsdat.errors import ConfigError, DataError
+
+# Edges are straight in the geometry's own CRS. Points this far apart keep them so in another one,
+# to some centimetres.
+_STEP_DEGREES, _STEP_METRES = 0.01, 1000.0
+
+# rasterio changes the process's warning filters for a moment where it makes a raster in memory;
+# two threads at a time would let a warning of it out, or leave the filters changed.
+_rasterizing = threading.Lock()
 
 
 def geometry_of(given: Any) -> Geometry:
@@ -43,6 +56,23 @@ def _from_mapping(given: Any) -> Geometry:
             f"{type(given).__name__} is no geometry: {error}",
             hint="give GeoJSON in degrees, or odc.geo.geom.Geometry with its own CRS",
         ) from None
+
+
+def projected(geometry: Geometry, crs: CRS) -> Any:
+    """A geometry (shapely) in another CRS, its edges as straight as they were in its own."""
+    step = _STEP_DEGREES if geometry.crs.geographic else _STEP_METRES
+    return geometry.to_crs(crs, resolution=step).geom
+
+
+def inside(shape: Any, geobox: GeoBox) -> NDArray[np.bool_]:
+    """(y, x) True where a pixel's centre is in a polygon (shapely, in the CRS of the grid)."""
+    from rasterio.features import geometry_mask
+
+    with _rasterizing:
+        mask: NDArray[np.bool_] = geometry_mask(
+            [shape], tuple(geobox.shape), geobox.transform, invert=True
+        )
+    return mask
 
 
 def longitudes(items: Sequence[pystac.Item]) -> list[float]:

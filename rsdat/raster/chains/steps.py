@@ -12,6 +12,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from rsdat.errors import ConfigError, DataError
+from rsdat.raster.chains.geometry import inside, projected
 from rsdat.raster.chains.layers import Layer, floats
 from rsdat.raster.indices import Index as Formula
 
@@ -176,13 +177,10 @@ class Clip:
             yield layer if everything else layer.hide(outside)
 
     def _outside(self, geobox: GeoBox) -> Array:
-        from rasterio.features import geometry_mask
-
-        projected = self.geometry.to_crs(geobox.crs, resolution=100 * abs(geobox.resolution.x))
-        if not projected.intersects(geobox.extent):
+        shape = projected(self.geometry, geobox.crs)
+        if not shape.intersects(geobox.extent.geom):
             return np.ones(tuple(geobox.shape), bool)
-        mask: Array = geometry_mask([projected.geom], tuple(geobox.shape), geobox.transform)
-        return mask
+        return ~inside(shape, geobox)
 
     def words(self) -> dict[str, Any]:
         """The bounds of the geometry in degrees."""
