@@ -46,7 +46,7 @@ def launch(
     laptop or the network stops: come back with `rsdat connect`.
     """
     from rsdat.cli.sites import overrides, site_for_launch
-    from rsdat.session.launch import ending_credentials, plan
+    from rsdat.session.launch import plan
 
     options = overrides(
         walltime=walltime, cores=cores, memory=memory, partition=partition, account=account
@@ -59,9 +59,6 @@ def launch(
             _print_plan(plan(wanted, name, workers=workers), as_json)
             return
         assert host is not None
-        for warning in ending_credentials(wanted):
-            line.clear()
-            print(f"rsdat: {warning}", file=sys.stderr)
         times = {"ssh": time.monotonic() - began}
         session = _submit(wanted, host, name, workers, line, times)
         lab = _wait(session, host, line, times)
@@ -141,6 +138,9 @@ def _wait(session: Session, host: Host, line: Line, times: dict[str, float]) -> 
                 session, ready, host, line, reachable=reachable[0] if reachable else None
             )
             times["tunnel"] = time.monotonic() - began
+            for warning in ready.data.get("warnings", []):
+                line.clear()
+                print(f"rsdat: {warning}", file=sys.stderr)
             return lab
     except KeyboardInterrupt:
         _detach(session, line)

@@ -24,6 +24,7 @@ from typing import Any, cast
 from rsdat.cluster.layout import Layout
 from rsdat.config.models import Site
 from rsdat.errors import RsdatError
+from rsdat.session.expiry import expiring
 from rsdat.session.files import write_atomically
 from rsdat.session.identity import preferred_port
 
@@ -300,15 +301,16 @@ def _serve(
     server = LabApp.initialize_server(argv=arguments)
     # A token, or none, in the user's own Jupyter configuration would win over the session's.
     server.identity_provider.token = Path(layout.token).read_text()
+    end = os.environ.get("SLURM_JOB_END_TIME")
+    ends = float(end) if end else None
     ready = {
         "node": socket.gethostname(),
         "socket": socket_path,
         "tcp": None if socket_path else {"host": "127.0.0.1", "port": server.port},
         "base_url": server.base_url,
         "pid": os.getpid(),
-        "ends": float(os.environ["SLURM_JOB_END_TIME"])
-        if "SLURM_JOB_END_TIME" in os.environ
-        else None,
+        "ends": ends,
+        "warnings": expiring(site, ends),
         "times": {"job": job_started(), "head": started},
     }
     lifecycle = Lifecycle(layout, site, server, ready)

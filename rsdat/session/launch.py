@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from rsdat import __version__
 from rsdat.config.models import Head, Site
@@ -100,26 +98,6 @@ def plan(site: Site, name: str = "lab", *, workers: int | None = None, tcp: bool
         interpreter=_checkable(site),
         submit=tuple(queue_named(site.queue).submit("job.sh")),
     )
-
-
-def ending_credentials(site: Site) -> list[str]:
-    """Which of the site's tokens and proxies end before its head job would, one sentence each.
-
-    Only of a site on this machine: the files of another lie there. Those that are not there are
-    passed over, as an admin may name what not everybody has.
-    """
-    from rsdat.storage.credentials import Credential, check_lifetime
-    from rsdat.storage.credentials.secrets import place
-
-    if site.connection.host is not None:
-        return []
-    until = datetime.now(UTC) + (site.head.walltime or timedelta(0))
-    found = []
-    for access in site.credentials.values():
-        file = access.token_file or access.proxy_file
-        if file and os.path.exists(place(file)):
-            found += check_lifetime(Credential.from_access(access), until)
-    return list(dict.fromkeys(found))
 
 
 def _checkable(site: Site) -> str:

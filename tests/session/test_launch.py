@@ -1,4 +1,4 @@
-"""A submission whose answer never comes; tokens that end before the session does."""
+"""A submission whose answer never comes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from rsdat.config.models import Connection, Site
+from rsdat.config.models import Site
 from rsdat.errors import HostError
 from rsdat.host.ssh import SSHHost
-from rsdat.session.launch import ending_credentials, plan, submit
+from rsdat.session.launch import plan, submit
 from tests.conftest import Sshd
-from tests.storage.secrets import Person, before, macaroon, person
-
-__all__ = ["person"]
 
 
 def test_a_connection_that_breaks_at_the_submission_is_told_with_how_to_find_out(
@@ -42,21 +39,3 @@ def test_a_connection_that_breaks_at_the_submission_is_told_with_how_to_find_out
     breaking.join()
     assert wanted.id in error.value.message
     assert "rsdat ls far" in str(error.value.hint)
-
-
-def test_a_token_that_ends_before_the_head_job_is_told(person: Person) -> None:
-    site = Site(
-        name="here",
-        queue="local",
-        head={"walltime": "8h"},
-        credentials={"door.example.org": {"token_file": "~/token"}},
-    )
-    assert ending_credentials(site) == []
-    person.secret("token", macaroon(before(hours=2)))
-    [said] = ending_credentials(site)
-    assert "the token of ~/token ends on" in said
-    person.secret("token", macaroon(before(hours=9)))
-    assert ending_credentials(site) == []
-    person.secret("token", macaroon(before(hours=2)))
-    elsewhere = site.model_copy(update={"connection": Connection(host="login")})
-    assert ending_credentials(elsewhere) == []
