@@ -6,15 +6,16 @@ import datetime as dt
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pystac
-import rasterio
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from rsdat import __version__
+from rsdat.catalog.footprints import footprint
 from rsdat.storage import write_atomically
 
 _EXTENSIONS = (
@@ -23,6 +24,54 @@ _EXTENSIONS = (
 )
 # Declared only where its fields are used.
 _RASTER = "https://stac-extensions.github.io/raster/v2.0.0/schema.json"
+
+ZARR = "application/vnd.zarr; version=3"
+
+
+@dataclass(frozen=True)
+class Band:
+    """What the stored numbers of a band are."""
+
+    name: str
+    dtype: str
+    nodata: float | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def words(self) -> dict[str, Any]:
+        """As STAC says it."""
+        result: dict[str, Any] = {"name": self.name, "data_type": self.dtype}
+        if self.nodata is not None:
+            result["nodata"] = "nan" if self.nodata != self.nodata else self.nodata
+        if (self.scale, self.offset) != (1.0, 0.0):
+            result["raster:scale"] = self.scale
+            result["raster:offset"] = self.offset
+        return result
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a result holds: its grid and its bands."""
+
+    geobox: GeoBox
+    bands: tuple[Band, ...]
+    media_type: str = pystac.MediaType.COG
+
+
+def contents_of(path: str | os.PathLike[str]) -> Contents:
+    """What a raster file says of itself."""
+    import rasterio
+
+    with rasterio.open(path) as opened:
+        geobox = GeoBox(opened.shape, opened.transform, CRS(opened.crs.to_wkt()))
+        columns = (opened.dtypes, opened.nodatavals, opened.scales, opened.offsets)
+        bands = [
+            Band(name or f"band {number}", *meaning)
+            for number, (name, *meaning) in enumerate(
+                zip(opened.descriptions, *columns, strict=True), start=1
+            )
+        ]
+    return Contents(geobox, tuple(bands))
 
 
 def describe_result(
@@ -53,22 +102,35 @@ def describe_result(
     Path of the item.
     """
     file = Path(os.path.abspath(path))
-    with rasterio.open(file) as opened:
-        crs = CRS(opened.crs.to_wkt())
-        geobox = GeoBox(opened.shape, opened.transform, crs)
-        bands = [
-            _band(opened, index, name or f"band {index + 1}")
-            for index, name in enumerate(opened.descriptions)
-        ]
+    picture = None
+    if preview is not None:
+        picture = os.path.relpath(os.path.abspath(preview), file.parent)
+    item = description(
+        file.name, contents_of(file), inputs, chain, preview=picture, properties=properties
+    )
+    return write_atomically(file.with_suffix(".json"), item)
+
+
+def description(
+    name: str,
+    contents: Contents,
+    inputs: Sequence[pystac.Item],
+    chain: Mapping[str, Any],
+    *,
+    preview: str | None = None,
+    properties: Mapping[str, Any] | None = None,
+) -> bytes:
+    """The STAC item of a result, as JSON; ``name`` and ``preview`` are seen from where it lies."""
+    bands = [band.words() for band in contents.bands]
     scaled = any(key.startswith("raster:") for band in bands for key in band)
-    footprint = geobox.extent.to_crs("EPSG:4326")
-    bounds = footprint.boundingbox
+    outline = footprint(contents.geobox)
     item = pystac.Item(
-        id=file.stem,
-        geometry=footprint.json,
-        bbox=[bounds.left, bounds.bottom, bounds.right, bounds.top],
+        id=os.path.splitext(name)[0],
+        geometry=outline.geometry,
+        bbox=list(outline.bbox),
         properties={
-            **_grid(geobox, crs),
+            "created": f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}",
+            **_grid(contents.geobox),
             "processing:software": {"rsdat": __version__},
             "processing:lineage": _sentence(inputs, chain),
             "rsdat:chain": dict(chain),
@@ -77,23 +139,16 @@ def describe_result(
         stac_extensions=[*_EXTENSIONS, *([_RASTER] if scaled else [])],
         **_times(inputs),
     )
-    item.add_asset(
-        "data",
-        pystac.Asset(
-            file.name,
-            media_type=pystac.MediaType.COG,
-            roles=["data"],
-            extra_fields={"bands": bands},
-        ),
-    )
+    fields = {"bands": bands}
+    asset = pystac.Asset(name, media_type=contents.media_type, roles=["data"], extra_fields=fields)
+    item.add_asset("data", asset)
     if preview is not None:
-        name = os.path.relpath(os.path.abspath(preview), file.parent)
-        item.add_asset("preview", pystac.Asset(name, media_type="image/png", roles=["overview"]))
+        item.add_asset("preview", pystac.Asset(preview, media_type="image/png", roles=["overview"]))
     for one in inputs:
         link = one.get_self_href()
         item.add_link(pystac.Link("derived_from", link or one.id, "application/geo+json", one.id))
-    content = json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=2)
-    return write_atomically(file.with_suffix(".json"), content.encode())
+    content = item.to_dict(include_self_link=False, transform_hrefs=False)
+    return json.dumps(content, indent=2).encode()
 
 
 def _times(inputs: Sequence[pystac.Item]) -> dict[str, Any]:
@@ -118,8 +173,9 @@ def _utc(moment: dt.datetime) -> dt.datetime:
     return moment.astimezone(dt.UTC)
 
 
-def _grid(geobox: GeoBox, crs: CRS) -> dict[str, Any]:
-    transform = geobox.transform
+def _grid(geobox: GeoBox) -> dict[str, Any]:
+    crs = geobox.crs
+    assert crs is not None
     place: dict[str, Any] = (
         {"proj:code": f"EPSG:{crs.epsg}"}
         if crs.epsg
@@ -127,29 +183,24 @@ def _grid(geobox: GeoBox, crs: CRS) -> dict[str, Any]:
     )
     return {
         **place,
-        "proj:shape": [geobox.height, geobox.width],
-        "proj:transform": [
-            transform.a,
-            transform.b,
-            transform.c,
-            transform.d,
-            transform.e,
-            transform.f,
-        ],
+        "proj:shape": list(geobox.shape),
+        "proj:transform": list(geobox.transform)[:6],
+        "proj:bbox": list(geobox.boundingbox.bbox),
     }
 
 
-def _band(opened: Any, index: int, name: str) -> dict[str, Any]:
-    band: dict[str, Any] = {"name": name, "data_type": opened.dtypes[index]}
-    nodata = opened.nodatavals[index]
-    if nodata is not None:
-        band["nodata"] = "nan" if nodata != nodata else nodata
-    if (opened.scales[index], opened.offsets[index]) != (1.0, 0.0):
-        band["raster:scale"] = opened.scales[index]
-        band["raster:offset"] = opened.offsets[index]
-    return band
-
-
 def _sentence(inputs: Sequence[pystac.Item], chain: Mapping[str, Any]) -> str:
-    steps = ", ".join(f"{name} {value}" for name, value in chain.items())
-    return f"{steps}; from {len(inputs)} item{'s' if len(inputs) != 1 else ''}"
+    count = f"from {len(inputs)} item{'s' if len(inputs) != 1 else ''}"
+    return "; ".join([*_told(chain), count])
+
+
+def _told(chain: Mapping[str, Any]) -> list[str]:
+    told = []
+    for name, value in chain.items():
+        if isinstance(value, Sequence) and value and isinstance(value[0], Mapping):
+            told += [" ".join(f"{word} {of}" for word, of in step.items()) for step in value]
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            told += [f"{name} {', '.join(map(str, value))}"] if value else []
+        else:
+            told.append(f"{name} {value}")
+    return told
