@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-#: Pixels that are worked on together: the temporaries of a strip stay in the processor's cache.
-STRIP = 32_768
+#: Pixels that are worked on together. Fewer would fit the cache better, but two threads then queue for
+#: the interpreter: NDVI of one scene takes 3.1 s with 32 768 and 2.5 s with these.
+STRIP = 131_072
 
 #: Scale and offset that leave numbers as they are.
 PLAIN = (1.0, 0.0)
