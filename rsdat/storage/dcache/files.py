@@ -14,12 +14,15 @@ from fsspec.core import OpenFile
 from fsspec.spec import AbstractBufferedFile
 
 from rsdat.storage.dcache import errors, tape
-from rsdat.storage.dcache.writing import BLOCK, Memory, Queue
+from rsdat.storage.dcache.checksums import Buffer
+from rsdat.storage.dcache.writing import BLOCK, Block, Memory, Queue
 
 if TYPE_CHECKING:
     from rsdat.storage.dcache.filesystem import DCacheFileSystem
 
 
+# From this size on, bytes are kept as they are until they are sent, and not copied together.
+LARGE = 64 * 1024
 # From OpenFile.__exit__ to our close(): its own close, a text layer, a compressor.
 CLOSING_FRAMES = 6
 
@@ -73,7 +76,7 @@ class Outgoing:
         self._task: asyncio.Task[None] | None = None
         self.growing: str | None = None
 
-    async def offer(self, block: bytes | memoryview | None) -> None:
+    async def offer(self, block: Block | None) -> None:
         """Hand a block over (None: the end); raises what has ended the upload."""
         if self._task is None:
             self._task = asyncio.ensure_future(self._send())
@@ -100,7 +103,7 @@ class Outgoing:
         assert self._task is not None
         await self._task
 
-    async def whole(self, data: bytes | bytearray) -> None:
+    async def whole(self, data: Buffer) -> None:
         """Upload a file that turned out to be small: known as a whole, it can be sent again."""
         source = Memory(data, self._fs.store.names)
         await self._fs.ready()
@@ -163,7 +166,8 @@ class WriteFile(io.RawIOBase):
         self.path = path
         self.mode = "xb" if exclusive else "wb"
         self.blocksize = block_size or BLOCK
-        self._block = bytearray()
+        self._parts: list[bytearray | memoryview] = []
+        self._filled = 0
         self._position = 0
         self._streams = False
         self.done = False
@@ -200,30 +204,37 @@ class WriteFile(io.RawIOBase):
         if self.closed or self.done:
             raise ValueError("I/O operation on closed file")
         view = memoryview(data).cast("B")
-        for start in range(0, view.nbytes, self.blocksize):
-            self._take(view[start : start + self.blocksize])
+        # Bytes cannot change while they wait to be sent: large ones are not copied.
+        copies = type(data) is not bytes or view.nbytes < LARGE
+        start = 0
+        while start < view.nbytes:
+            if self._filled >= self.blocksize:
+                self._send()
+            piece = view[start : start + self.blocksize - self._filled]
+            self._keep(piece, copies=copies)
+            start += piece.nbytes
         self._position += view.nbytes
         return view.nbytes
 
-    def _take(self, view: memoryview) -> None:
-        free = self.blocksize - len(self._block)
-        self._block += view[:free]
-        if len(self._block) < self.blocksize:
-            return
-        if view.nbytes > free or self._streams:
-            self._send()
-            self._block += view[free:]
+    def _keep(self, piece: memoryview, *, copies: bool) -> None:
+        self._filled += piece.nbytes
+        if not copies:
+            self._parts.append(piece)
+        elif self._parts and isinstance(last := self._parts[-1], bytearray):
+            last += piece
+        else:
+            self._parts.append(bytearray(piece))
 
     def _send(self) -> None:
-        # A new block, and not the same emptied: this one is on its way in another thread.
-        block, self._block = self._block, bytearray()
-        if not block:
+        parts, self._parts, self._filled = self._parts, [], 0
+        if not parts:
             return
         self._streams = True
         # Here, in the writer's thread: the loop's thread has the sockets to serve.
-        self._outgoing.queue.sums.update(block)
+        for part in parts:
+            self._outgoing.queue.sums.update(part)
         try:
-            sync(self.fs.loop, self._outgoing.offer, memoryview(block))
+            sync(self.fs.loop, self._outgoing.offer, parts)
         except BaseException:
             self.discard()
             raise
@@ -247,12 +258,13 @@ class WriteFile(io.RawIOBase):
                 self._send()
                 sync(self.fs.loop, self._outgoing.finish)
             else:
-                sync(self.fs.loop, self._outgoing.whole, self._block)
+                data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+                sync(self.fs.loop, self._outgoing.whole, data)
         except BaseException:
             sync(self.fs.loop, self._outgoing.abort)
             raise
         finally:
-            self._block = bytearray()
+            self._parts = []
             self.fs.invalidate_cache(self.path)
 
     def commit(self) -> None:
@@ -263,7 +275,7 @@ class WriteFile(io.RawIOBase):
     def discard(self) -> None:
         """Throw the file away; nothing stays at the door."""
         self.done = True
-        self._block = bytearray()
+        self._parts = []
         sync(self.fs.loop, self._outgoing.abort)
 
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:

@@ -52,6 +52,7 @@ class Store:
         self.names = names
         self._renames = renames
         self._verifies = verifies
+        self._parents: dict[tuple[int, str], asyncio.Future[bool]] = {}
 
     async def store(self, path: str, source: Source, *, create: bool = False) -> None:
         """Upload a source to a path, complete or not at all.
@@ -184,12 +185,25 @@ class Store:
         reply = await upload(self._client, path, source, headers)
         if reply.status not in (404, 409) or source.spent:
             return reply
-        if not await self._has_parent(path):
-            await self._namespace.make_directories(parent(path))
-        elif await self._namespace.exists(path):
+        if not await self._parent_was_made(path) and await self._namespace.exists(path):
             return reply
-        # Where the parent is there now, an upload beside this one has made it meanwhile.
+        # Where the parent is there now, an upload beside this one may have made it meanwhile.
         return await upload(self._client, path, source, headers)
+
+    async def _parent_was_made(self, path: str) -> bool:
+        """Make the directory of a path if it is missing, once for all that wait for it."""
+        key = (id(asyncio.get_running_loop()), parent(path))
+        task = self._parents.get(key)
+        if task is None:
+            task = self._parents[key] = asyncio.ensure_future(self._make_parent(path))
+            task.add_done_callback(lambda _: self._parents.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _make_parent(self, path: str) -> bool:
+        missing = not await self._has_parent(path)
+        if missing:
+            await self._namespace.make_directories(parent(path))
+        return missing
 
     async def _has_parent(self, path: str) -> bool:
         try:
@@ -246,7 +260,7 @@ class Store:
             async def hand_over(data: bytes) -> None:
                 sums.update(data)
                 queue.sums.update(data)
-                await queue.offer(data)
+                await queue.offer([data])
 
             arrived = await self._reader.stream(source, Span(), hand_over)
             if checksums.differences(sums.values(), arrived.sums or {}):

@@ -8,11 +8,12 @@ arrives before the data leaves. An upload ends with the door's checksum compared
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rsdat.storage.dcache import checksums, retrying
-from rsdat.storage.dcache.checksums import Sums
+from rsdat.storage.dcache.checksums import Buffer, Sums
 from rsdat.storage.dcache.client import MOST_REDIRECTS, REDIRECTS, Client, Reply
 from rsdat.storage.dcache.paths import redirected
 from rsdat.storage.dcache.retrying import Tries
@@ -25,9 +26,13 @@ CONTINUE_SECONDS = 3.0
 # A body up to this size goes with the request: asking first would take longer than sending it.
 SMALL = 64 * 1024
 # What is handed to the socket at one time: small enough to stay in the processor's cache.
-PIECE = 256 * 1024
+PIECE = 512 * 1024
 # What is read from a file, or collected from a writer, at one time.
 BLOCK = 4 * 1024 * 1024
+
+
+#: What a writer hands over at one time, in pieces that need not be copied together.
+Block = Sequence[Buffer]
 
 
 class Source(Protocol):
@@ -50,7 +55,7 @@ class Source(Protocol):
     spent: bool
     sums: Sums
 
-    def blocks(self) -> AsyncIterator[bytes | memoryview]:
+    def blocks(self) -> AsyncIterator[Buffer]:
         """The bytes from the beginning, and the checksums of them."""
         ...
 
@@ -61,13 +66,13 @@ class Memory:
     repeatable = True
     spent = False
 
-    def __init__(self, data: bytes | bytearray | memoryview, names: tuple[str, ...]) -> None:
+    def __init__(self, data: Buffer, names: tuple[str, ...]) -> None:
         self._data = memoryview(data).cast("B")
         self.size: int | None = self._data.nbytes
         self.sums = Sums(names)
         self.sums.update(self._data)
 
-    async def blocks(self) -> AsyncIterator[bytes | memoryview]:
+    async def blocks(self) -> AsyncIterator[Buffer]:
         """The bytes; the checksums are known before."""
         yield self._data
 
@@ -89,7 +94,7 @@ class LocalFile:
         self.size: int | None = os.path.getsize(path)
         self.sums = Sums(names)
 
-    async def blocks(self) -> AsyncIterator[bytes | memoryview]:
+    async def blocks(self) -> AsyncIterator[Buffer]:
         """The content of the file as it is now.
 
         Raises
@@ -98,23 +103,26 @@ class LocalFile:
             It became shorter meanwhile.
         """
         self.sums = Sums(self._names)
+        # One block is read, one is summed and one is sent at one time.
+        summing: asyncio.Future[Any] | None = None
         with open(self._path, "rb") as stream:
-
-            def step(sums: Sums = self.sums) -> bytes:
-                data = stream.read(BLOCK)
-                sums.update(data)
-                return data
-
-            coming = asyncio.ensure_future(asyncio.to_thread(step))
+            coming: asyncio.Future[Any] = asyncio.ensure_future(
+                asyncio.to_thread(stream.read, BLOCK)
+            )
             try:
                 while data := await coming:
-                    coming = asyncio.ensure_future(asyncio.to_thread(step))
+                    coming = asyncio.ensure_future(asyncio.to_thread(stream.read, BLOCK))
+                    if summing is not None:
+                        await summing
+                    summing = asyncio.ensure_future(asyncio.to_thread(self.sums.update, data))
                     yield data
                     if self._progress is not None:
-                        self._progress(len(data))
+                        self._progress(stream.tell())
+                if summing is not None:
+                    await summing
             finally:
                 # The file may be closed only when nobody reads it.
-                await asyncio.wait({coming})
+                await asyncio.wait([one for one in (coming, summing) if one is not None])
         if self.sums.size != self.size:
             raise OSError(f"{self._path} changed its size while it was uploaded")
 
@@ -128,13 +136,13 @@ class Queue:
         self.size = size
         self.spent = False
         self.sums = Sums(names)
-        self._waiting: asyncio.Queue[bytes | memoryview | None] = asyncio.Queue(depth)
+        self._waiting: asyncio.Queue[Block | None] = asyncio.Queue(depth)
 
-    async def offer(self, block: bytes | memoryview | None) -> None:
+    async def offer(self, block: Block | None) -> None:
         """Hand a block over (None: the end); waits while the queue is full."""
         await self._waiting.put(block)
 
-    async def blocks(self) -> AsyncIterator[bytes | memoryview]:
+    async def blocks(self) -> AsyncIterator[Buffer]:
         """The blocks, as they come.
 
         Raises
@@ -144,7 +152,8 @@ class Queue:
         """
         self.spent = True
         while (block := await self._waiting.get()) is not None:
-            yield block
+            for part in block:
+                yield part
         if self.size is not None and self.size != self.sums.size:
             raise OSError(f"{self.sums.size} bytes were written, and {self.size} announced")
 
@@ -270,7 +279,9 @@ async def upload(client: Client, path: str, source: Source, headers: dict[str, s
         sending = Sending(client, source)
         after = None
         try:
-            reply = await sending.put(url, wanted)
+            # A stream takes no turn: it may wait for its writer, and others for it.
+            async with client.slot() if source.repeatable else nullcontext():
+                reply = await sending.put(url, wanted)
             if source.spent or not retrying.passes(reply.status, tries):
                 return Reply(reply.status, reply.headers, reply.body, tries.made)
             after = reply.headers.get("Retry-After")
