@@ -272,9 +272,20 @@ def _thresholds(coarse: xr.DataArray, linear: bool, options: dict[str, Any]) -> 
     # One date after the other: many scenes at once would not fit, and each is read in parallel.
     for position in range(coarse.sizes["time"]):
         values = physical(coarse[position].to_numpy(), *numbers)
-        _check_unit(values, linear)
-        limits.append(scene_threshold(to_db(values) if linear else values, **options))
+        limits.append(scene_limit(values, linear=linear, **options))
     return limits
+
+
+def scene_limit(values: Array, *, linear: bool, **options: Any) -> float:
+    """:func:`scene_threshold` of backscatter as it is stored: as power, or in dB.
+
+    Raises
+    ------
+    ConfigError
+        The numbers are of the other kind.
+    """
+    _check_unit(values, linear)
+    return scene_threshold(to_db(values) if linear else values, **options)
 
 
 def _check_unit(values: Array, linear: bool) -> None:
@@ -282,12 +293,12 @@ def _check_unit(values: Array, linear: bool) -> None:
     if known.size and linear and np.median(known) < 0:
         raise ConfigError(
             "these numbers are negative: backscatter in dB, not power",
-            hint="say so: water_frequency(…, linear=False)",
+            hint="say so: linear=False",
         )
     if known.size and not linear and known.min() >= 0:
         raise ConfigError(
             "none of these numbers is negative: backscatter as power, not in dB",
-            hint="say so: water_frequency(…, linear=True)",
+            hint="say so: linear=True",
         )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pystac
@@ -20,6 +19,8 @@ from rsdat.raster.chains.geometry import geometry_of, longitudes
 from rsdat.raster.chains.pixels import Mask
 from rsdat.raster.chains.plan import Plan
 from rsdat.raster.chains.planning import make_plan
+from rsdat.raster.chains.radar import RadarSteps
+from rsdat.raster.chains.results import Results
 from rsdat.raster.chains.stack import times_of, usable
 from rsdat.raster.chains.steps import Apply, Axis, Clip, Index, Step
 from rsdat.raster.grids import Bounds
@@ -30,12 +31,6 @@ from rsdat.raster.inputs import Items, check_request, ordered
 from rsdat.raster.kernels import check_method
 from rsdat.raster.masks import QUALITY_BANDS, decision, quality_band
 from rsdat.raster.sources import Source
-
-if TYPE_CHECKING:
-    import xarray as xr
-
-    from rsdat.raster.cog import Written
-    from rsdat.raster.progress import Report
 
 Array = NDArray[Any]
 
@@ -106,7 +101,7 @@ class Request:
 
 
 @dataclass(frozen=True, eq=False)
-class Chain:
+class Chain(RadarSteps, Results):
     """Items, bands and steps. Use :func:`chain` to begin one; each method returns a new one."""
 
     items: tuple[pystac.Item, ...]
@@ -172,7 +167,7 @@ class Chain:
         ``keep`` keeps the bands beside it; ``name`` is the new band's.
         """
         found = find_index(formula)
-        return self._with(Index(found, name or found.name, keep))
+        return self.then(Index(found, name or found.name, keep))
 
     def apply(
         self,
@@ -198,14 +193,14 @@ class Chain:
         if halo < 0:
             raise ConfigError(f"halo {halo} is negative", hint="give a number of pixels")
         bands = (bands_out,) if isinstance(bands_out, str) else tuple(bands_out)
-        return self._with(Apply(function, bands, halo, parameters))
+        return self.then(Apply(function, bands, halo, parameters))
 
     def mosaic(self, by: str = "solar_day") -> Chain:
         """Items of one day as one image: of overlapping ones the first valid pixel."""
         refuse_without_dates(self.axis, "mosaic")
         members, times = self._grouped(by)
         assert times is not None
-        return self._with(Mosaic(members, times, by))
+        return self.then(Mosaic(members, times, by))
 
     def composite(self, method: str = "median", *, by: str | None = None) -> Chain:
         """Many dates to one image, or to one for each period.
@@ -222,11 +217,16 @@ class Chain:
         check_method(method)
         refuse_without_dates(self.axis, "composite")
         members, times = self._grouped(by)
-        return self._with(Composite(method, members, times, by))
+        return self.then(Composite(method, members, times, by))
 
     def clip(self, geometry: Any) -> Chain:
         """Keep what lies in a geometry: GeoJSON in degrees, or a geometry of odc-geo or shapely."""
-        return self._with(Clip(geometry_of(geometry)))
+        return self.then(Clip(geometry_of(geometry)))
+
+    def then(self, step: Step) -> Chain:
+        """One more step: what the methods above hand on to."""
+        step.after(self.axis)
+        return replace(self, steps=(*self.steps, step))
 
     # --- what it is
 
@@ -287,114 +287,7 @@ class Chain:
         ]
         return ".".join([f"chain({len(self.items)} items, {list(self.source_bands)})", *steps])
 
-    # --- ends
-
-    def evaluate(self, geobox: GeoBox | None = None) -> Array:
-        """Compute it here, in one piece: (band, y, x), or (time, band, y, x) without a composite.
-
-        Physical float32, NaN where there is no data; classes as the files' integers. Pixels are
-        those that the whole result has there.
-        """
-        return self.plan.evaluate(geobox or self.geobox).values
-
-    def to_xarray(self, chunks: Mapping[str, int] | int | None = None) -> xr.DataArray:
-        """A lazy DataArray (band, y, x) or (time, band, y, x) on Dask: one task a tile.
-
-        ``chunks`` sizes ``y`` and ``x`` (-1: one chunk); default: what fits the files' blocks.
-        ``.to_dataset("band")`` makes a variable of each band.
-        """
-        from rsdat.raster.chains.ends import to_xarray
-
-        return to_xarray(self, chunks)
-
-    def to_cog(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        dtype: str | None = None,
-        scale: float | Mapping[str, float] | None = None,
-        nodata: float | None = None,
-        memory: float | None = None,
-        **options: Any,
-    ) -> Written:
-        """Compute it and write a cloud optimised GeoTIFF with overviews, and its STAC item.
-
-        Computes on the current Dask client (a session's workers) where there is one, else in
-        threads of this process. The file appears when it is complete; an interrupted run is gone on
-        with by the same call.
-
-        Parameters
-        ----------
-        dtype, scale, nodata
-            How numbers are stored, as in :func:`rsdat.write_cog`; ``scale`` may be one a band.
-        memory
-            Bytes that the tiles in work may take together (on a cluster: in one worker's thread).
-        **options
-            ``compress``, ``level``, ``overview_resampling``, ``tags``, ``progress``, ``tile``,
-            ``resume`` and ``client`` of :func:`rsdat.raster.cog.write_image`.
-
-        Returns
-        -------
-        What was written; ``skipped`` names what could not be read with ``on_error="skip"``.
-        """
-        from rsdat.raster.chains.ends import to_cog
-
-        return to_cog(self, path, dtype, scale, nodata, memory, options)
-
-    def profile(
-        self,
-        places: Any,
-        *,
-        statistics: Sequence[str] = ("mean", "count", "valid_fraction"),
-        client: Any | None = None,
-        progress: Report | None = None,
-    ) -> xr.Dataset:
-        """Its pixels at points and in polygons, as statistics for each date.
-
-        Pixels are those of the whole result. A point takes the pixel that holds it; a polygon those
-        whose centres it holds, or, where it holds none, the pixel of its representative point. A
-        polygon of any size is computed in bounded memory; near places are read together.
-
-        Parameters
-        ----------
-        places
-            Points (longitude, latitude) in degrees; GeoJSON; a GeoDataFrame, or what else has a
-            ``__geo_interface__``; an ``odc.geo.geom.Geometry``; a list of such, or a dict of name
-            to such. Names come from the dict, a feature's ``id``, or its property ``name``; else
-            places are numbered.
-        statistics
-            ``mean``, ``count`` (of valid pixels), ``valid_fraction`` (of the place's pixels),
-            ``std`` (population), ``min``, ``max``, ``median``. A median needs a place's values at
-            once: at most 2048 × 2048 pixels.
-        client
-            The Dask client to compute on; default the current one, else threads of this process.
-        progress
-            Called with a :class:`~rsdat.raster.progress.Progress` after each block.
-
-        Returns
-        -------
-        Dataset (place, time), or (place,) after a composite, in memory. Variables: ``<band>`` (its
-        mean) and ``<band>_<statistic>``; float32, counts int64. Where nothing was seen: NaN, the
-        count 0. Coordinates: ``place``, ``time``, ``lon``, ``lat`` (the middle), ``pixels`` (how
-        many the place has on the grid). Attributes name places ``outside`` the items (with a
-        warning), places ``cut`` by the edge of the grid, and what was ``skipped``.
-
-        Raises
-        ------
-        ConfigError
-            Something is no place, no statistic, or too large for a median.
-        DataError
-            All places lie outside, or a file cannot be read.
-        """
-        from rsdat.raster.profiles import profile
-
-        return profile(self, places, statistics, client, progress)
-
     # --- inside
-
-    def _with(self, step: Step) -> Chain:
-        step.after(self.axis)
-        return replace(self, steps=(*self.steps, step))
 
     def _quality(self, band: str | None) -> tuple[str, Any]:
         """The quality band, and what each item has of it."""
