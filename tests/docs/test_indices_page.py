@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from rsdat.raster.grouping import check_period
 from rsdat.raster.indices import INDICES
@@ -77,7 +76,6 @@ items = rsdat.search({str(tmp_path / "items")!r})
 
 
 def test_the_block_of_radar(tmp_path):
-    pytest.importorskip("skimage", reason='needs scikit-image: pip install "rsdat[analysis]"')
     scenes = made(tmp_path)
     rng = np.random.default_rng(0)
     for date in range(2):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -12,23 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rsdat.errors import ConfigError, DataError, EnvironmentMissing
+from rsdat.errors import ConfigError, DataError
 from rsdat.raster import load
 from rsdat.raster.sar import (
     frequency_classes,
     frequency_of,
+    multi_otsu,
     scene_threshold,
     to_db,
     water_frequency,
     water_mask,
 )
-
-
-@pytest.fixture
-def otsu() -> None:
-    pytest.importorskip(
-        "skimage", reason='multi-Otsu needs scikit-image: pip install "rsdat[analysis]"'
-    )
 
 
 def scene(*parts: tuple[float, float, int], seed: int = 0) -> np.ndarray:
@@ -47,7 +41,6 @@ def test_decibels():
     np.testing.assert_allclose(stored, [0, 20, np.nan], atol=1e-5)
 
 
-@pytest.mark.usefixtures("otsu")
 @pytest.mark.parametrize("share", [0.03, 0.1, 0.5, 0.9, 0.97])
 def test_the_threshold_lies_between_water_and_land(share):
     count = 60_000
@@ -62,7 +55,6 @@ def test_the_threshold_lies_between_water_and_land(share):
     assert -18 < scene_threshold(shape) < -13
 
 
-@pytest.mark.usefixtures("otsu")
 @pytest.mark.parametrize("classes", [2, 3, 4])
 @pytest.mark.parametrize("mean", [-8, -12, -16, -20])
 @pytest.mark.parametrize("spread", [1, 2.5])
@@ -73,7 +65,6 @@ def test_a_scene_with_one_peak_has_no_water(mean, spread, classes):
     assert scene_threshold(sample, classes=classes, otherwise=-17) == -17
 
 
-@pytest.mark.usefixtures("otsu")
 def test_two_kinds_of_land_are_not_water():
     fields_and_towns = scene((-9, 1, 30_000), (-1, 1, 10_000))
     assert np.isnan(scene_threshold(fields_and_towns))
@@ -82,7 +73,6 @@ def test_two_kinds_of_land_are_not_water():
     assert -13 < scene_threshold(soil_and_forest, highest=-10) < -10
 
 
-@pytest.mark.usefixtures("otsu")
 def test_speckle_does_not_make_water():
     # 4.4 looks, as Sentinel-1 GRD has them; a long tail to the dark side.
     rng = np.random.default_rng(3)
@@ -90,7 +80,6 @@ def test_speckle_does_not_make_water():
     assert np.isnan(scene_threshold(to_db(power.astype("float32"))))
 
 
-@pytest.mark.usefixtures("otsu")
 @pytest.mark.parametrize(
     "sample",
     [
@@ -106,11 +95,24 @@ def test_samples_that_say_nothing(sample):
     assert np.isnan(scene_threshold(sample))
 
 
-def test_without_scikit_image(monkeypatch):
-    monkeypatch.setitem(sys.modules, "skimage.filters", None)
-    with pytest.raises(EnvironmentMissing, match="needs scikit-image") as caught:
-        scene_threshold(scene((-21, 1, 4000), (-9, 1, 4000)))
-    assert "rsdat[analysis]" in (caught.value.hint or "")
+@settings(max_examples=60)
+@given(
+    counts=st.lists(st.integers(0, 50), min_size=4, max_size=9).filter(
+        lambda counts: sum(count > 0 for count in counts) >= 4
+    ),
+    classes=st.integers(2, 4),
+)
+def test_limits_part_the_histogram_with_the_least_variance(counts, classes):
+    centres = np.arange(len(counts)) * 0.5 - 20
+
+    def variance(ends):
+        parts = np.split(np.repeat(centres, counts), np.cumsum(counts)[list(ends)])
+        return sum(((part - part.mean()) ** 2).sum() for part in parts if part.size)
+
+    found = multi_otsu(np.array(counts), centres, classes)
+    assert sorted(set(found)) == found
+    least = min(variance(ends) for ends in combinations(range(len(counts) - 1), classes - 1))
+    assert variance([int(np.searchsorted(centres, limit)) for limit in found]) <= least + 1e-9
 
 
 def test_no_data_stays_no_data_in_a_mask():
@@ -169,7 +171,6 @@ def stack(scenes):
     return items
 
 
-@pytest.mark.usefixtures("otsu")
 def test_frequency_of_a_stack(stack):
     ds = load(stack, "vv", chunks={"time": 1, "y": 32, "x": 48})
     result = water_frequency(ds)
@@ -189,7 +190,6 @@ def test_frequency_of_a_stack(stack):
     assert result.water_class[95, 95] == 255
 
 
-@pytest.mark.usefixtures("otsu")
 def test_decibels_a_coarse_sample_and_options(stack):
     power = load(stack, "vv").vv
     decibels = power.copy(data=to_db(power.values))
@@ -218,7 +218,6 @@ def test_stacks_that_do_not_fit(stack):
         water_frequency(ds, sample=ds.vv[:3])
 
 
-@pytest.mark.usefixtures("otsu")
 def test_the_real_lagoon(real_scenes):
     (path,) = (real_scenes / "s1_grd_db_mediterranean_20150309").glob("*.tif")
     with rasterio.open(path) as opened:
@@ -236,7 +235,6 @@ def test_the_real_lagoon(real_scenes):
     assert abs(scene_threshold(coarse) - limit) <= 1
 
 
-@pytest.mark.usefixtures("otsu")
 def test_real_land_has_no_water(real_scenes):
     paths = sorted((real_scenes / "s1_grd_db_myanmar_stack").glob("*.tif"))
     assert len(paths) == 25
