@@ -21,7 +21,9 @@ class Pool(Origin):
 
     async def answer(self, request: web.Request, path: str) -> web.StreamResponse:
         key = request.query.get("dcache-http-uuid", "")
-        transfer = self.state.transfers.pop(key, None)
+        lasts = self.state.options.lasting_addresses and request.method == "GET"
+        transfers = self.state.transfers
+        transfer = transfers.get(key) if lasts else transfers.pop(key, None)
         if transfer is None:
             raise Refused(404, "Request is no longer valid. Please resubmit to door.")
         if request.method == "PUT" and transfer.verb == "PUT":

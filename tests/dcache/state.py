@@ -43,13 +43,15 @@ class Options:
     omit: tuple[str, ...] = ()
     #: Whether the WebDAV door, too, says where the REST frontend is, as behind one proxy.
     announce: bool = False
+    #: Whether a pool's address for reading stays good, as dCache's do while a transfer lives.
+    lasting_addresses: bool = False
     #: Whether to keep the log of requests.
     log: bool = True
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """What a pool's address stands for; it is good for one request."""
+    """What a pool's address stands for; it is good for one request, unless reads may last."""
 
     verb: Literal["GET", "PUT"]
     path: str

@@ -309,8 +309,8 @@ class Client:
             yield
 
     def knows(self, url: str) -> bool:
-        """Whether the origin of an address has answered before."""
-        return origin(url) in self._reached
+        """Whether the host of an address has answered before, on whatever port."""
+        return origin(url)[1] in {host for _, host, _ in self._reached}
 
     def unreachable(self, error: BaseException, url: str, path: str) -> DoorError:
         """The error for a connection that failed for good."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import random
 import socket
 import ssl
@@ -137,8 +138,10 @@ def reason(error: BaseException) -> tuple[str, int]:
         return "no answer in time", errno.ETIMEDOUT
     cause = getattr(error, "os_error", error)
     number = getattr(cause, "errno", None)
+    if isinstance(number, int) and number > 0 and not untrusted(error):
+        return os.strerror(number).lower(), number
     words = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-    return words, number if isinstance(number, int) and number > 0 else errno.ECONNABORTED
+    return words, errno.ECONNABORTED
 
 
 def _lasting(error: BaseException) -> bool:
