@@ -61,8 +61,6 @@ class RadarSteps:
             The numbers are of the other kind than ``linear`` says; thresholds and dates differ.
         DataError
             A scene cannot be read.
-        EnvironmentMissing
-            Limits are to be found, and scikit-image is not installed.
         """
         chain = cast("Chain", self)
         band = the_band(chain.bands, band)
