@@ -263,6 +263,11 @@ class Access(Model):
         None, description="the S3 service, as https://s3.example.org; absent: AWS"
     )
     region: Word | None = Field(None, description="the S3 region")
+    api: Annotated[str, AfterValidator(_address)] | None = Field(
+        None,
+        description="dCache's REST interface, as https://host:3880/api/v1, where it is on another "
+        "host or port than the door announces",
+    )
     addressing: Literal["path", "virtual"] | None = Field(
         None, description="bucket in the path or in the host name; absent: path at an endpoint"
     )

@@ -51,6 +51,7 @@ class Credential:
     anonymous: bool | None = None
     endpoint: str | None = None
     region: str | None = None
+    api: str | None = None
     addressing: str | None = None
     clear: bool = True
     """Whether a secret may go over plain http to another machine."""

@@ -11,6 +11,7 @@ import asyncio
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fsspec.asyn import AsyncFileSystem, sync_wrapper
@@ -48,8 +49,8 @@ class DCacheFileSystem(Names, Data, Extras, AsyncFileSystem):  # type: ignore[mi
         The address of the WebDAV door where it follows not from ``host``: another port, a prefix
         (``https://cloud.example.org/remote.php/dav/files/anna``), or plain http.
     api
-        The address of dCache's REST interface (``https://host:3880/api/v1``). None: it is looked
-        for; False: WebDAV alone.
+        The address of dCache's REST interface (``https://host:3880/api/v1``). None: what
+        ``credentials`` says, or what the door announces; False: WebDAV alone.
     root
         The path of the door's root in the REST interface's namespace, if they differ.
     credential
@@ -232,7 +233,12 @@ class DCacheFileSystem(Names, Data, Extras, AsyncFileSystem):  # type: ignore[mi
             from rsdat.storage.credentials import find
 
             self.client.credential = await asyncio.to_thread(find, self.door.webdav + "/")
-        if self._searches:
+        named = self.client.credential.api if self.client.credential else None
+        if self._searches and named:
+            base = named.rstrip("/")
+            self.client.door = replace(self.door, api=base, tape=f"{base}/tape")
+            self._settled = True
+        elif self._searches:
             self.client.door, self._settled = await finding.find(self.client)
         else:
             self._settled = True

@@ -329,6 +329,24 @@ def test_the_rest_interface_is_found_where_it_is_announced(
     assert alone.door.api is None
 
 
+def test_the_configuration_names_the_rest_interface(
+    door: Door, token_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = tmp_path / "config" / "rsdat"
+    configuration.mkdir(parents=True)
+    (configuration / "defaults.yaml").write_text(
+        f"credentials:\n  {door.webdav}:\n    token_file: {token_file}\n"
+        f"    api: {door.rest}/api/v1\n"
+    )
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    door.put("/f", b"x")
+    fs = fsspec.filesystem("dcache", webdav=door.webdav, skip_instance_cache=True)
+    assert fs.info("/f")["pnfsid"]
+    assert fs.locality("/f") == "ONLINE"
+    assert fs.door.tape == f"{door.rest}/api/v1/tape"
+    fs.close()
+
+
 def test_an_instance_travels_to_other_processes(rest_fs: Any, door: Door) -> None:
     door.put("/f", b"x")
     there = pickle.loads(pickle.dumps(rest_fs))
