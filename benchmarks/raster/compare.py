@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -35,18 +36,20 @@ def _share(count: int, total: int) -> str:
 
 
 def compare(one: Path, other: Path) -> Difference:
-    """Two images of one shape, whatever their blocks and nodata values are."""
+    """Two images of one shape, whatever their blocks and nodata values are.
+
+    The first one's bands; by name where both files name them, else in their order.
+    """
     pixels = differing = masked = 0
     largest = 0.0
     with rasterio.open(one) as a, rasterio.open(other) as b:
-        if a.shape != b.shape or a.count != b.count:
-            raise ValueError(f"{one} is {a.count} × {a.shape}, {other} is {b.count} × {b.shape}")
-        for row in range(0, a.height, 1024):
-            window = Window(0, row, a.width, min(1024, a.height - row))
-            for band in range(1, a.count + 1):
-                first, second = (
-                    opened.read(band, window=window).astype("float32") for opened in (a, b)
-                )
+        if a.shape != b.shape:
+            raise ValueError(f"{one.name} is {a.shape}, {other.name} is {b.shape}")
+        for band, there in _pairs(a, b):
+            for row in range(0, a.height, 1024):
+                window = Window(0, row, a.width, min(1024, a.height - row))
+                first = a.read(band, window=window).astype("float32")
+                second = b.read(there, window=window).astype("float32")
                 void = _void(first, a.nodata), _void(second, b.nodata)
                 step = np.where(void[0] | void[1], 0, np.abs(first - second))
                 pixels += first.size
@@ -54,6 +57,14 @@ def compare(one: Path, other: Path) -> Difference:
                 differing += int(np.count_nonzero(step))
                 largest = max(largest, float(step.max()))
     return Difference(pixels, differing, masked, largest)
+
+
+def _pairs(one: Any, other: Any) -> list[tuple[int, int]]:
+    if all(one.descriptions) and all(other.descriptions):
+        return [(i, other.descriptions.index(n) + 1) for i, n in enumerate(one.descriptions, 1)]
+    if one.count != other.count:
+        raise ValueError(f"one has {one.count} bands, the other {other.count}")
+    return [(band, band) for band in range(1, one.count + 1)]
 
 
 def _void(values: np.ndarray, nodata: float | None) -> np.ndarray:

@@ -18,9 +18,9 @@ def main(function: str, text: str) -> None:
     from benchmarks.raster.tasks import work
 
     do, job = work(function), Job.from_params(json.loads(text))
-    before, began = _cpu(), time.perf_counter()
+    before, began = seconds(), time.perf_counter()
     found = do(job)
-    wall, cpu = time.perf_counter() - began, _cpu() - before
+    wall, cpu = time.perf_counter() - began, seconds() - before
     started = _started()
     body = {
         "wall": wall,
@@ -32,7 +32,8 @@ def main(function: str, text: str) -> None:
     print(json.dumps(body))
 
 
-def _cpu() -> float:
+def seconds() -> float:
+    """CPU seconds of this process and its children, so far."""
     total = 0.0
     for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
         used = resource.getrusage(who)

@@ -32,7 +32,12 @@ def ndvi(job: Job) -> dict[str, Any]:
         return kernels.ndvi_stored(read(item, "red", window), read(item, "nir", window))[None]
 
     return _loop(
-        job, compute, edge=job.options.get("edge", 2048), bands=1, dtype="int16", nodata=NDVI_VOID
+        job,
+        compute,
+        edge=job.options.get("edge", 2048),
+        bands=("ndvi",),
+        dtype="int16",
+        nodata=NDVI_VOID,
     )
 
 
@@ -47,7 +52,12 @@ def median(job: Job) -> dict[str, Any]:
         return kernels.median_stored(dates(read, window), (window.height, window.width))
 
     return _loop(
-        job, compute, edge=job.options.get("edge", 1024), bands=2, dtype="uint16", nodata=0
+        job,
+        compute,
+        edge=job.options.get("edge", 1024),
+        bands=("red", "nir"),
+        dtype="uint16",
+        nodata=0,
     )
 
 
@@ -66,7 +76,7 @@ def max_ndvi(job: Job) -> dict[str, Any]:
             when[better] = kernels.day(item)
         return np.stack([best, when])
 
-    return _loop(job, compute, edge=1024, bands=2, dtype="int16", nodata=NDVI_VOID)
+    return _loop(job, compute, edge=1024, bands=("ndvi", "date"), dtype="int16", nodata=NDVI_VOID)
 
 
 def _loop(
@@ -74,7 +84,7 @@ def _loop(
     compute: Callable[[Read, Window], Array],
     *,
     edge: int,
-    bands: int,
+    bands: tuple[str, ...],
     dtype: str,
     nodata: int,
 ) -> dict[str, Any]:
@@ -92,7 +102,7 @@ def _loop(
     profile = {
         "driver": "GTiff",
         "dtype": dtype,
-        "count": bands,
+        "count": len(bands),
         "height": job.window.height,
         "width": job.window.width,
         "crs": job.window.crs.to_wkt(),
@@ -108,6 +118,7 @@ def _loop(
 
     with rasterio.Env(**job.options.get("gdal", {})):
         with rasterio.open(job.output, "w", **profile) as target:
+            target.descriptions = bands
 
             def work(window: Window) -> None:
                 with rasterio.Env(**job.options.get("gdal", {})):
