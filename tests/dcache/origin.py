@@ -32,7 +32,7 @@ class Origin:
     def application(self) -> web.Application:
         app = web.Application(client_max_size=1 << 30)
         # The answer to `Expect: 100-continue` depends on the request, so handlers give it.
-        app.router.add_route("*", "/{path:.*}", self._serve, expect_handler=_say_nothing)
+        app.router.add_route("*", r"/{path:[\s\S]*}", self._serve, expect_handler=_say_nothing)
         return app
 
     async def answer(self, request: web.Request, path: str) -> web.StreamResponse:

@@ -10,7 +10,7 @@ import asyncio
 import time
 import weakref
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 8
 # A credential is read again after this many seconds, or at once when the door refuses it.
 CREDENTIAL_SECONDS = 5.0
+CLOSING_SECONDS = 1.0
 # dCache's pool addresses can be longer than aiohttp's 8 kB for a header line.
 LONGEST_HEADER = 65536
 
@@ -335,8 +336,20 @@ def _close(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> N
     """Close a session whose client is gone, from whatever thread notices it."""
     if session.closed:
         return
-    if loop.is_running():
-        asyncio.run_coroutine_threadsafe(session.close(), loop)
-    elif session.connector is not None:
+    if not loop.is_running():
         # The loop has ended, and with it everything that could be awaited.
-        session.connector._close()
+        if session.connector is not None:
+            session.connector._close()
+        return
+    closing = asyncio.run_coroutine_threadsafe(session.close(), loop)
+    if not _is_running_here(loop):
+        # At the end of the process, what is not waited for is never done.
+        with suppress(Exception):
+            closing.result(CLOSING_SECONDS)
+
+
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False

@@ -200,10 +200,20 @@ class Store:
         return await asyncio.shield(task)
 
     async def _make_parent(self, path: str) -> bool:
-        missing = not await self._has_parent(path)
-        if missing:
-            await self._namespace.make_directories(parent(path))
-        return missing
+        above = parent(path)
+        try:
+            # To make it takes no longer than to ask whether it is there.
+            await self._namespace.make_directory(above)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            await self._namespace.make_directories(parent(above))
+            await self._namespace.make_directories(above)
+        except PermissionError:
+            if not await self._has_parent(path):
+                raise
+            return False
+        return True
 
     async def _has_parent(self, path: str) -> bool:
         try:
