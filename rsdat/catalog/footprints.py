@@ -14,6 +14,9 @@ from rsdat.errors import DataError
 #: Points along each edge: a straight edge of one projection is a curve in another.
 _POINTS = 64
 
+#: How far the outline may be off, as a part of its extent.
+_STRAIGHT = 2e-5
+
 
 @dataclass(frozen=True)
 class Footprint:
@@ -43,6 +46,8 @@ def footprint(geobox: GeoBox) -> Footprint:
         ring = np.concatenate([ring, [[longitude[-1], pole], [longitude[0], pole]]])
     shape = Polygon(np.round(ring, 7))
     shape = shape if shape.is_valid else shape.buffer(0)
+    extent = np.ptp(ring, axis=0).max()
+    shape = shape.simplify(extent * _STRAIGHT)
     whole = _within_the_globe(shape)
     west, south, east, north = shape.bounds
     if east - west >= 360 - 1e-6:

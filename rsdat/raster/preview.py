@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,105 +14,104 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
+from rsdat.raster.colours import are_classes, choice, coloured
 from rsdat.raster.files import attempt
 from rsdat.raster.sources import Source
 from rsdat.storage import absolute, write_atomically
 
 Array = NDArray[Any]
 
-# Bare soil to dense vegetation; water and cloud shadow stand apart in blue and grey.
-_NDVI = (
-    (-1.0, (12, 44, 92)),
-    (-0.2, (47, 104, 160)),
-    (0.0, (196, 190, 182)),
-    (0.15, (226, 205, 158)),
-    (0.3, (222, 219, 126)),
-    (0.5, (148, 190, 86)),
-    (0.7, (58, 143, 61)),
-    (0.9, (9, 88, 42)),
-    (1.0, (2, 60, 32)),
-)
 
-#: Reflectance that is shown as white: above land, below cloud.
-_BRIGHT = 0.3
+@dataclass(frozen=True)
+class Picture:
+    """A PNG that a notebook shows."""
+
+    png: bytes
+    width: int
+    height: int
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write it to a file."""
+        return write_atomically(Path(path).expanduser(), self.png)
+
+    def _repr_png_(self) -> bytes:
+        return self.png
+
+    def __repr__(self) -> str:
+        return f"Picture({self.width} × {self.height} pixels)"
+
+
+def picture(values: Array, names: list[str], *, classes: bool = False) -> Picture:
+    """Bands (band, y, x), float32 and NaN where there is no data, as a picture.
+
+    Bands called red, green and blue (or nir, red, green) become a colour image; else the first
+    known index is shown in its colours, and any other first band in grey.
+    """
+    chosen = choice(names)
+    shown = coloured(values[chosen], [names[one] for one in chosen], classes=classes)
+    height, width, _ = shown.shape
+    return Picture(png_bytes(shown), width, height)
 
 
 def preview(
     path: str | os.PathLike[str], png: str | os.PathLike[str], *, max_size: int = 1024
 ) -> Path:
-    """Write a PNG of a raster file, its longer edge at most ``max_size`` pixels.
+    """Write a PNG of a raster file or a Zarr store, its longer edge at most ``max_size`` pixels.
 
-    A band named ``ndvi`` gets colours from blue (water) over sand to green; red, green and blue
-    (or nir, red, green) become a colour image, any other first band a grey one; brightness runs
-    from the 2nd to the 98th percentile, the same for all bands of true colour; of reflectances it
-    runs from 0 to 0.3, so that clouds do not darken the land. In false colour (nir, red and green,
-    or nir and red alone) each band has its own. No data is transparent.
+    A band named ``ndvi`` gets colours from blue (water) over sand to green, other known indices
+    theirs, classes one each; red, green and blue (or nir, red, green) become a colour image, any
+    other first band a grey one; brightness runs from the 2nd to the 98th percentile, the same for
+    all bands of true colour; of reflectances it runs from 0 to 0.3, so that clouds do not darken
+    the land. In false colour (nir, red and green, or nir and red alone) each band has its own. No
+    data is transparent. Of several dates the last is shown.
     """
-    source = Source(item=Path(path).stem, asset="data", href=absolute(path))
-    names, chosen, image, numbers = attempt(lambda: _read_small(source.href, max_size), source)
-    values = image.data.astype("float32") * np.float32(numbers[0]) + np.float32(numbers[1])
-    valid = ~np.ma.getmaskarray(image).any(axis=0) & np.isfinite(values).all(axis=0)
-    index = names[chosen[0]] == "ndvi"
-    false = len(values) == 3 and names[chosen[0]] == "nir"
-    colours = ndvi_colours(values[0]) if index else _stretched(values, valid, false)
-    rgba = np.dstack([colours, np.where(valid, 255, 0).astype("uint8")])
-    return write_atomically(png, png_bytes(rgba))
+    place = absolute(path)
+    if place.endswith(".zarr"):
+        names, values, whole = _small_of_store(place, max_size)
+    else:
+        source = Source(item=Path(path).stem, asset="data", href=place)
+        names, values, whole = attempt(lambda: _small_of_file(place, max_size), source)
+    classes = whole and are_classes(names[choice(names)[0]])
+    return picture(values, names, classes=classes).save(png)
 
 
-def _read_small(href: str, max_size: int) -> tuple[list[str], list[int], Any, tuple[float, float]]:
-    """Names of all bands, the bands to show, their pixels, and their scale and offset."""
+def _small_of_file(href: str, max_size: int) -> tuple[list[str], Array, bool]:
+    """Names of the bands, their pixels in physical units, and whether they are whole numbers.
+
+    Only the bands that are shown are read; the others have no pixels but NaN.
+    """
     with rasterio.open(href) as opened:
         factor = max(1.0, max(opened.shape) / max_size)
         size = tuple(max(1, round(edge / factor)) for edge in opened.shape)
         names = [str(name or "").lower() for name in opened.descriptions]
-        chosen = _choice(names)
+        values = np.full((opened.count, *size), np.nan, "float32")
         kind = Resampling.average if opened.dtypes[0].startswith("float") else Resampling.nearest
-        image = opened.read(
-            [index + 1 for index in chosen],
-            out_shape=(len(chosen), *size),
-            masked=True,
-            resampling=kind,
-        )
-        return names, chosen, image, (opened.scales[chosen[0]], opened.offsets[chosen[0]])
+        for index in set(choice(names)):
+            image = opened.read(index + 1, out_shape=size, masked=True, resampling=kind)
+            scale, offset = opened.scales[index], opened.offsets[index]
+            plane = image.data.astype("float32") * np.float32(scale) + np.float32(offset)
+            values[index] = np.where(np.ma.getmaskarray(image), np.float32(np.nan), plane)
+        whole = np.dtype(opened.dtypes[0]).kind in "iu" and opened.scales[0] == 1.0
+        return names, values, whole
 
 
-def _choice(names: list[str]) -> list[int]:
-    """Bands to show: true colour, else false colour, else the index, else the first."""
-    for wanted in (("red", "green", "blue"), ("nir", "red", "green"), ("nir", "red", "red")):
-        if all(name in names for name in wanted):
-            return [names.index(name) for name in wanted]
-    return [names.index("ndvi")] if "ndvi" in names else [0]
+def _small_of_store(place: str, max_size: int) -> tuple[list[str], Array, bool]:
+    """The same of a store of ours: the finest level that is small enough."""
+    import xarray as xr
+    import zarr
 
-
-def ndvi_colours(values: Array) -> NDArray[np.uint8]:
-    """NDVI (y, x) as red, green and blue (y, x, 3)."""
-    stops = [stop for stop, _ in _NDVI]
-    known = np.nan_to_num(values, nan=0.0)
-    bands = [np.interp(known, stops, [c[i] for _, c in _NDVI]) for i in range(3)]
-    return np.dstack(bands).round().astype("uint8")
-
-
-def _stretched(values: Array, valid: Array, false: bool) -> NDArray[np.uint8]:
-    layers = values if len(values) == 3 else np.stack([values[0]] * 3)
-    if false:
-        # Near infrared is several times brighter than red over plants: one stretch for all would
-        # show nothing but red.
-        low, high = np.array([_range(layer[valid]) for layer in layers]).T[..., None, None]
-    else:
-        inside = layers[:, valid]
-        low, high = _range(inside)
-        if len(values) == 3 and inside.size and 0 < np.median(inside) < _BRIGHT:
-            low, high = 0.0, min(high, _BRIGHT)
-    grey = np.clip((np.nan_to_num(layers) - low) / np.maximum(high - low, 1e-12), 0, 1)
-    result: NDArray[np.uint8] = (255 * grey ** (1 / 1.4)).round().astype("uint8")
-    return np.moveaxis(result, 0, -1)
-
-
-def _range(values: Array) -> tuple[float, float]:
-    if not values.size:
-        return 0.0, 1.0
-    low, high = np.percentile(values, (2, 98))
-    return float(low), float(high)
+    root = zarr.open_group(place, mode="r")
+    levels = sorted(root.group_keys(), key=int)
+    fits = (one for one in levels if max(root[f"{one}/{axis}"].size for axis in "yx") <= max_size)
+    level = next(fits, levels[-1]) if levels else None
+    with xr.open_zarr(place, group=level, chunks=None) as ds:
+        names = [str(name) for name in ds.data_vars if name != "spatial_ref"]
+        step = -(-max(ds.sizes["y"], ds.sizes["x"]) // max_size)
+        small = ds[names].isel(y=slice(None, None, step), x=slice(None, None, step))
+        small = small.isel(time=-1) if "time" in ds.dims else small
+        stored = ds[names[0]].encoding
+        whole = np.dtype(stored["dtype"]).kind in "iu" and "scale_factor" not in stored
+        return names, np.stack([small[name].values.astype("float32") for name in names]), whole
 
 
 def png_bytes(rgba: NDArray[np.uint8]) -> bytes:

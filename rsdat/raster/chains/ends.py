@@ -16,17 +16,20 @@ from odc.geo.geobox import GeoBox
 from rsdat.raster.chains.composites import Composite
 from rsdat.raster.chains.plan import Plan
 from rsdat.raster.chains.sizes import EDGES, blocks_of, bytes_per_pixel, tile_edge
+from rsdat.raster.chains.stack import first_headers
 from rsdat.raster.chains.steps import Apply
 from rsdat.raster.encoding import encoding
-from rsdat.raster.files import header
 from rsdat.raster.image import Image
+from rsdat.raster.provenance import check_free, finish
 from rsdat.raster.tiles import current_client
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from rsdat.raster import cog
     from rsdat.raster.chains.builder import Chain
-    from rsdat.raster.cog import Written
+    from rsdat.raster.files import Header
+    from rsdat.raster.writers import zarr
 
 Array = NDArray[Any]
 
@@ -52,7 +55,7 @@ def image_of(
         kept = plan.encoding.dtype if not plan.encoding.plain else None
         asked = encoding(bands, dtype or kept, scale, nodata, whole=_whole(chain))
         plan = plan.stored_as(asked)
-    head = header(plan.reader.stack.sources[0][0])
+    head = _first_header(chain)
     stored = plan.encoding
     return Image(
         geobox=plan.geobox,
@@ -67,6 +70,11 @@ def image_of(
         blocks=blocks_of(plan, head) or (EDGES[0], EDGES[0]),
         bytes_per_pixel=bytes_per_pixel(plan, head.dtype),
     )
+
+
+def _first_header(chain: Chain) -> Header:
+    heads, _ = first_headers(chain.sources, skip=chain.request.skip)
+    return heads[0]
 
 
 def _whole(chain: Chain) -> frozenset[str]:
@@ -165,31 +173,61 @@ def _spans(sizes: Sequence[int]) -> list[tuple[int, int]]:
     return [(end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
 
+#: dtype, scale and nodata, as asked for.
+Stored = tuple[str | None, float | Mapping[str, float] | None, float | None]
+
+
 def to_cog(
     chain: Chain,
     path: str | os.PathLike[str],
-    dtype: str | None,
-    scale: float | Mapping[str, float] | None,
-    nodata: float | None,
+    stored: Stored,
     memory: float | None,
+    beside: tuple[bool, bool],
     options: Mapping[str, Any],
-) -> Written:
-    """A chain as a cloud optimised GeoTIFF; see :meth:`Chain.to_cog`."""
+) -> cog.Written:
+    """A chain as a cloud optimised GeoTIFF, ``beside`` it an item and a picture where wanted."""
     from rsdat.raster.cog import write_image
 
-    image = image_of(chain, dtype, scale, nodata, flat=True)
+    describe, preview = beside
+    if describe:
+        check_free(chain.items, path)
+    image = image_of(chain, *stored, flat=True)
+    given = {**tiling(chain, image, memory), "client": current_client(), **options}
+    written = write_image(image, path, **given)
+    return finish(chain, image, written, describe=describe, preview=preview)
+
+
+def to_zarr(
+    chain: Chain,
+    store: str | os.PathLike[str],
+    stored: Stored,
+    memory: float | None,
+    beside: tuple[bool, bool],
+    options: Mapping[str, Any],
+) -> zarr.Written:
+    """A chain as a Zarr store, ``beside`` it an item and a picture where wanted."""
+    from rsdat.raster.writers.zarr import write_image
+
+    describe, preview = beside
+    if describe:
+        check_free(chain.items, store)
+    image = image_of(chain, *stored)
     given = {"client": current_client(), **options}
     if memory is not None:
         given["memory"] = int(memory)
-    else:
-        given.setdefault("tile", usual_tile(chain, image))
-    return write_image(image, path, **given)
+    written = write_image(image, store, **given)
+    return finish(chain, image, written, describe=describe, preview=preview)
+
+
+def tiling(chain: Chain, image: Image, memory: float | None) -> dict[str, int]:
+    """How the writer of COGs is to cut a chain: by the memory named, else as usual."""
+    return {"tile": usual_tile(chain, image)} if memory is None else {"memory": int(memory)}
 
 
 def usual_tile(chain: Chain, image: Image) -> int:
     """Edge of the tiles of a chain where no memory is named."""
     plan = chain.plan
-    blocks = blocks_of(plan, header(plan.reader.stack.sources[0][0]))
+    blocks = blocks_of(plan, _first_header(chain))
     return tile_edge(image.bytes_per_pixel, blocks)
 
 

@@ -12,9 +12,12 @@ from odc.geo.geobox import GeoBox
 if TYPE_CHECKING:
     import xarray as xr
 
+    from rsdat.raster import cog
     from rsdat.raster.chains.builder import Chain
-    from rsdat.raster.cog import Written
+    from rsdat.raster.estimate import Estimate
+    from rsdat.raster.preview import Picture
     from rsdat.raster.progress import Report
+    from rsdat.raster.writers import zarr
 
 Array = NDArray[Any]
 
@@ -49,8 +52,10 @@ class Results:
         scale: float | Mapping[str, float] | None = None,
         nodata: float | None = None,
         memory: float | None = None,
+        describe: bool = True,
+        preview: bool = False,
         **options: Any,
-    ) -> Written:
+    ) -> cog.Written:
         """Compute it and write a cloud optimised GeoTIFF with overviews, and its STAC item.
 
         Computes on the current Dask client (a session's workers) where there is one, else in
@@ -63,6 +68,11 @@ class Results:
             How numbers are stored, as in :func:`rsdat.write_cog`; ``scale`` may be one a band.
         memory
             Bytes that the tiles in work may take together (on a cluster: in one worker's thread).
+        describe
+            Whether to write a STAC item beside it (``out.json``): the inputs, the chain, what was
+            left out, and where it lies.
+        preview
+            Whether to write a picture beside it (``out.png``).
         **options
             ``compress``, ``level``, ``overview_resampling``, ``tags``, ``progress``, ``tile``,
             ``resume`` and ``client`` of :func:`rsdat.raster.cog.write_image`.
@@ -70,10 +80,89 @@ class Results:
         Returns
         -------
         What was written; ``skipped`` names what could not be read with ``on_error="skip"``.
+
+        Raises
+        ------
+        DataError
+            A file cannot be read or written; or something else lies where the item would be.
         """
         from rsdat.raster.chains.ends import to_cog
 
-        return to_cog(cast("Chain", self), path, dtype, scale, nodata, memory, options)
+        stored, beside = (dtype, scale, nodata), (describe, preview)
+        return to_cog(cast("Chain", self), path, stored, memory, beside, options)
+
+    def to_zarr(
+        self,
+        store: str | os.PathLike[str],
+        *,
+        dtype: str | None = None,
+        scale: float | Mapping[str, float] | None = None,
+        nodata: float | None = None,
+        memory: float | None = None,
+        describe: bool = True,
+        preview: bool = False,
+        **options: Any,
+    ) -> zarr.Written:
+        """Compute it and write a Zarr v3 store, with times where it has them, and its STAC item.
+
+        As :meth:`to_cog`, but for ``**options``: ``shard``, ``chunk``, ``compress``, ``level``,
+        ``multiscales``, ``overview_resampling``, ``attrs``, ``progress``, ``resume`` and ``client``
+        of :func:`rsdat.raster.writers.zarr.write_image`. There is no picture at a remote address.
+        """
+        from rsdat.raster.chains.ends import to_zarr
+
+        stored, beside = (dtype, scale, nodata), (describe, preview)
+        return to_zarr(cast("Chain", self), store, stored, memory, beside, options)
+
+    def explain(
+        self,
+        *,
+        dtype: str | None = None,
+        memory: float | None = None,
+        client: Any | None = None,
+        zarr: bool = False,
+    ) -> Estimate:
+        """What writing it would take, before it is begun; opens the first item's files only.
+
+        Parameters
+        ----------
+        dtype, memory
+            As in :meth:`to_cog`.
+        client
+            The Dask client to compute on; default the current one, else threads of this process.
+        zarr
+            Of a Zarr store instead of a GeoTIFF.
+
+        Returns
+        -------
+        Estimate
+            Printed, it is a short table.
+        """
+        from rsdat.raster.estimate import explain
+
+        return explain(cast("Chain", self), dtype=dtype, memory=memory, client=client, zarr=zarr)
+
+    def preview(self, size: int = 1024, *, time: int = -1) -> Picture:
+        """The whole extent at view resolution, in threads of this process; a notebook shows it.
+
+        Overviews of the files are read, so it takes seconds where the whole takes hours; pixels
+        are those of :meth:`evaluate` on a coarse grid.
+
+        Parameters
+        ----------
+        size
+            Pixels along the longer edge.
+        time
+            Which date, where it has several; the last one by default.
+        """
+        from rsdat.raster.chains.view import preview
+
+        return preview(cast("Chain", self), size, time)
+
+    def _repr_html_(self) -> str:
+        from rsdat.raster.chains.html import html
+
+        return html(cast("Chain", self))
 
     def profile(
         self,

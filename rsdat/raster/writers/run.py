@@ -99,7 +99,7 @@ def job(
     if target.is_dir():
         raise ConfigError(f"output {target} is a directory", hint="name a file in it")
     height, width = image.geobox.shape
-    threads, shape = _tiles(image, 1 if client is not None else cores(), tile, memory)
+    threads, shape = tiles(image, 1 if client is not None else cores(), tile, memory)
     if hasattr(image.pixels, "dask"):
         data: Any = image.pixels
         data = data if data.ndim == 3 else data[None]
@@ -113,7 +113,7 @@ def job(
     return Job(image, target, codec, method, passes(height, width, rows, columns), threads)
 
 
-def _tiles(
+def tiles(
     image: Image, threads: int, tile: int | tuple[int, int] | None, memory: int | None
 ) -> tuple[int, tuple[int, int]]:
     """How many tiles to compute at once, and their shape."""

@@ -20,7 +20,7 @@ from rsdat.raster.image import Image, Skipped, Span
 from rsdat.raster.progress import Progress, Report
 from rsdat.raster.tiles import compute, cores, current_client
 from rsdat.raster.writers.overviews import check_method, usual_method
-from rsdat.raster.writers.zarr_layout import cut, spans
+from rsdat.raster.writers.zarr_layout import CHUNK, cut, spans
 from rsdat.raster.writers.zarr_parts import Finished, LocalParts, local_parts
 from rsdat.raster.writers.zarr_remote import RemoteParts, remote_parts
 from rsdat.raster.writers.zarr_shards import Encoding
@@ -69,7 +69,7 @@ def write_zarr(
     scale: float | None = None,
     nodata: float | None = None,
     shard: int | tuple[int, int] | None = None,
-    chunk: int = 512,
+    chunk: int = CHUNK,
     compress: str = "zstd",
     level: int = 1,
     multiscales: bool = True,
@@ -137,7 +137,7 @@ def write_image(
     store: str | os.PathLike[str],
     *,
     shard: int | tuple[int, int] | None = None,
-    chunk: int = 512,
+    chunk: int = CHUNK,
     compress: str = "zstd",
     level: int = 1,
     multiscales: bool = True,

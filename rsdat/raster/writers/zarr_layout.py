@@ -12,6 +12,9 @@ from rasterio.transform import Affine
 from rsdat.errors import ConfigError
 from rsdat.raster.image import Image, Span
 
+#: Edge of the pixels that a reader decodes at once.
+CHUNK = 512
+
 #: Edge of a default tile, in pixels, where memory allows it.
 TILE = 2048
 _TILE_BYTES = 96_000_000
