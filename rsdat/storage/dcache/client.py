@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ CREDENTIAL_SECONDS = 5.0
 CLOSING_SECONDS = 1.0
 # dCache's pool addresses can be longer than aiohttp's 8 kB for a header line.
 LONGEST_HEADER = 65536
+
+_holds_slot: ContextVar[bool] = ContextVar("holds_slot", default=False)
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,7 @@ class Client:
             self._tls = time.monotonic() + CREDENTIAL_SECONDS, context or True
         return self._tls[1]
 
-    async def _renewed(self, url: str) -> bool:
+    async def renewed(self, url: str) -> bool:
         """Whether the secret has changed since it was read: a refused token may be an old one."""
         if self.credential is None or not self._trusted(url):
             return False
@@ -243,7 +246,7 @@ class Client:
         renewed = False
         for _ in range(MOST_REDIRECTS):
             response = await self.send(method, url, headers=headers, **options)
-            if response.status == 401 and not renewed and await self._renewed(url):
+            if response.status == 401 and not renewed and await self.renewed(url):
                 renewed = True
                 response.release()
                 continue
@@ -305,9 +308,20 @@ class Client:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """One of the requests that may be under way at one time."""
-        async with self._connections().slots:
+        """One of the requests that may be under way at one time.
+
+        Who holds one and asks something more in the meantime (whether a file is on tape, while its
+        download waits) does not need a second: all could be held by those who wait for another.
+        """
+        if _holds_slot.get():
             yield
+            return
+        async with self._connections().slots:
+            _holds_slot.set(True)
+            try:
+                yield
+            finally:
+                _holds_slot.set(False)
 
     def knows(self, url: str) -> bool:
         """Whether the host of an address has answered before, on whatever port."""

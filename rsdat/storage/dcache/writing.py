@@ -273,6 +273,7 @@ async def upload(client: Client, path: str, source: Source, headers: dict[str, s
         The connection failed for good.
     """
     tries = Tries(client.policy)
+    renewed = False
     url = client.door.file(path)
     wanted = {"Want-Digest": ",".join(source.sums.values()), **headers}
     while True:
@@ -282,6 +283,10 @@ async def upload(client: Client, path: str, source: Source, headers: dict[str, s
             # A stream takes no turn: it may wait for its writer, and others for it.
             async with client.slot() if source.repeatable else nullcontext():
                 reply = await sending.put(url, wanted)
+            if reply.status == 401 and not (renewed or source.spent):
+                renewed = True
+                if await client.renewed(url):
+                    continue
             if source.spent or not retrying.passes(reply.status, tries):
                 return Reply(reply.status, reply.headers, reply.body, tries.made)
             after = reply.headers.get("Retry-After")

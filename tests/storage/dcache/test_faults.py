@@ -254,6 +254,12 @@ def test_a_token_that_was_renewed_is_read_again(
     token_file.write_text(fresh)
     os.utime(token_file, (1, 1))
     assert fs.cat("/f") == b"x"
+    again = door.allow("fresher-token")
+    door.forget(fresh)
+    token_file.write_text(again)
+    os.utime(token_file, (2, 2))
+    write(fs, "/g")
+    assert door.read("/g") == DATA
 
 
 def test_no_credential_is_said(door: Door) -> None:

@@ -129,3 +129,13 @@ def test_a_reader_in_a_coroutine_is_not_held_by_the_tape(
     found = asyncio.run(read())
     assert [type(one) for one in found[:2]] == [errors.Nearline] * 2
     assert found[2:] == [b"2", b"3", b"4"]
+
+
+def test_more_readers_than_turns_are_all_answered(
+    make_fs: Callable[..., Any], archive: Door
+) -> None:
+    """Each asks for the locality while its own download holds a turn."""
+    fs = make_fs(archive, concurrency=1)
+    found = fs.cat([f"/a/{n}" for n in range(5)], on_error="return")
+    assert [type(found[f"/a/{n}"]) for n in range(2)] == [errors.Nearline] * 2
+    assert found["/a/3"] == b"3"
