@@ -1,56 +1,99 @@
-"""What a search asks for, as values, and whether an item meets it: pure."""
+"""What a search asks for, as values, and whether an item (as JSON) meets it: pure."""
 
 from __future__ import annotations
 
 import calendar
-import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pystac
-from shapely.geometry import box, shape
+from shapely.errors import ShapelyError
+from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from rsdat.errors import ConfigError
+from rsdat.catalog.antimeridian import WIDE, bounding_area, on_the_globe
+from rsdat.catalog.expressions import Condition, moment
+from rsdat.errors import ConfigError, DataError
 
 Moment = str | datetime
 Interval = tuple[datetime | None, datetime | None]
 
-_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "eq": operator.eq,
-    "neq": operator.ne,
-    "lt": operator.lt,
-    "lte": operator.le,
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "in": lambda value, allowed: value in allowed,
-}
-
 
 @dataclass(frozen=True)
 class Query:
-    """A search, ready to be compared with items."""
+    """A search, ready to be compared with items as JSON.
+
+    Parameters
+    ----------
+    area
+        As :func:`~rsdat.catalog.antimeridian.on_the_globe` gives it.
+    """
 
     interval: Interval | None = None
     area: BaseGeometry | None = None
     collections: frozenset[str] | None = None
     ids: frozenset[str] | None = None
-    properties: Mapping[str, Mapping[str, Any]] | None = None
+    condition: Condition | None = None
 
-    def meets(self, item: pystac.Item) -> bool:
-        """Whether an item is what was asked for."""
-        if self.ids is not None and item.id not in self.ids:
+    def meets(self, item: Mapping[str, Any]) -> bool:
+        """Whether an item is what was asked for; the cheap questions come first.
+
+        Raises
+        ------
+        DataError
+            The item's geometry or times cannot be read.
+        """
+        if self.ids is not None and item.get("id") not in self.ids:
             return False
-        if self.collections is not None and item.collection_id not in self.collections:
+        if self.collections is not None and item.get("collection") not in self.collections:
             return False
         if self.interval is not None and not _overlap(self.interval, item):
             return False
-        if self.properties and not _compare(self.properties, item.properties):
+        if self.condition is not None and not self.condition.meets(item):
             return False
         return self.area is None or _intersects(self.area, item)
+
+
+def times(item: Mapping[str, Any]) -> Interval:
+    """Start and end of an item as JSON; None where it does not say.
+
+    Raises
+    ------
+    DataError
+        One of them is no time.
+    """
+    properties = item.get("properties") or {}
+    moments = []
+    for name in ("start_datetime", "end_datetime"):
+        text = properties.get(name) or properties.get("datetime")
+        found = moment(text) if isinstance(text, str) else None
+        if text is not None and found is None:
+            raise DataError(
+                f"item {item.get('id')}: {text!r} is no time", hint="write it as 2024-05-14T10:46Z"
+            )
+        moments.append(found)
+    return moments[0], moments[1]
+
+
+def footprint(item: Mapping[str, Any]) -> BaseGeometry | None:
+    """Where an item as JSON is, cut at the antimeridian: its geometry, or else its bbox.
+
+    Raises
+    ------
+    DataError
+        It cannot be read.
+    """
+    try:
+        if item.get("geometry"):
+            return on_the_globe(shape(item["geometry"]))
+        return bounding_area(item["bbox"]) if item.get("bbox") else None
+    except (ValueError, TypeError, KeyError, AttributeError, ShapelyError, ConfigError) as error:
+        raise DataError(
+            f"item {item.get('id')}: its geometry cannot be read: {error}",
+            hint="correct it: GeoJSON, degrees",
+        ) from None
 
 
 def interval(asked: Moment | Sequence[Moment | None]) -> Interval:
@@ -112,70 +155,29 @@ def _not_a_date(asked: Any) -> ConfigError:
     )
 
 
-def bounding_area(bbox: Sequence[float]) -> BaseGeometry:
-    """The area of west, south, east, north in degrees; west > east crosses the antimeridian.
-
-    Raises
-    ------
-    ConfigError
-        When it is not four numbers on the earth.
-    """
-    if len(bbox) == 6:
-        bbox = (bbox[0], bbox[1], bbox[3], bbox[4])
-    if len(bbox) != 4:
-        raise ConfigError(
-            f"a bbox has four numbers, not {len(bbox)}", hint="west,south,east,north in degrees"
-        )
-    west, south, east, north = (float(number) for number in bbox)
-    if north < south and north >= -90 and south <= 90:
-        raise ConfigError(
-            f"bbox {west:g},{south:g},{east:g},{north:g} has its south above its north",
-            hint="the order is west,south,east,north, in degrees",
-        )
-    if not (-90 <= south <= north <= 90 and -180 <= west <= 360 and -180 <= east <= 360):
-        raise ConfigError(
-            f"bbox {west:g},{south:g},{east:g},{north:g} is not on the earth",
-            hint="give west,south,east,north in degrees, south below north",
-        )
-    if west <= east:
-        return box(west, south, east, north)
-    return box(west, south, 180, north).union(box(-180, south, east, north))
+def _intersects(area: BaseGeometry, item: Mapping[str, Any]) -> bool:
+    if _apart(area, item.get("bbox")):
+        return False
+    place = footprint(item)
+    return place is not None and bool(place.intersects(area))
 
 
-def _intersects(area: BaseGeometry, item: pystac.Item) -> bool:
-    if item.geometry is not None:
-        return bool(shape(item.geometry).intersects(area))
-    return item.bbox is not None and bool(bounding_area(item.bbox).intersects(area))
+def _apart(area: BaseGeometry, bbox: Any) -> bool:
+    """Whether a bbox proves, without a look at the geometry, that there is no overlap."""
+    if not isinstance(bbox, list | tuple) or len(bbox) not in (4, 6):
+        return False
+    half = len(bbox) // 2
+    west, south, east, north = bbox[0], bbox[1], bbox[half], bbox[half + 1]
+    least_x, least_y, most_x, most_y = area.bounds
+    if south > most_y or north < least_y:
+        return True
+    # A wide bbox may be that of an uncut polygon across the antimeridian.
+    plain = -180 <= west <= east <= 180 and east - west < WIDE
+    return bool(plain and (west > most_x or east < least_x))
 
 
-def _overlap(asked: Interval, item: pystac.Item) -> bool:
-    common = item.common_metadata
-    start = _utc(common.start_datetime or item.datetime)
-    end = _utc(common.end_datetime or item.datetime)
+def _overlap(asked: Interval, item: Mapping[str, Any]) -> bool:
+    start, end = times(item)
     if start is None or end is None:
         return False
     return (asked[0] is None or end >= asked[0]) and (asked[1] is None or start <= asked[1])
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
-
-
-def _compare(wanted: Mapping[str, Mapping[str, Any]], properties: Mapping[str, Any]) -> bool:
-    for name, conditions in wanted.items():
-        if name not in properties:
-            return False
-        if not isinstance(conditions, Mapping):
-            conditions = {"eq": conditions}
-        for word, value in conditions.items():
-            if word not in _OPERATORS:
-                raise ConfigError(
-                    f"query on {name}: {word!r} is not known",
-                    hint=f"use one of {', '.join(_OPERATORS)}",
-                )
-            try:
-                if not _OPERATORS[word](properties[name], value):
-                    return False
-            except TypeError:
-                return False
-    return True

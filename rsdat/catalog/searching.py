@@ -1,18 +1,27 @@
-"""``search``: items of catalogs, files and APIs, sorted by time; an empty answer is an error."""
+"""``search``: items of catalogs, files and APIs, sorted; an empty answer is an error."""
 
 from __future__ import annotations
 
-import datetime as dt
+import heapq
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from functools import cmp_to_key
+from typing import Any, Literal
 
 import pystac
-from shapely.geometry import mapping, shape
+from shapely.geometry import shape
 
-from rsdat.catalog.filters import Moment, Query, bounding_area, interval
-from rsdat.catalog.opening import Opened, open_catalog
-from rsdat.errors import DataError
+from rsdat.catalog.antimeridian import bounding_area, on_the_globe
+from rsdat.catalog.api import ask, is_api
+from rsdat.catalog.expressions import condition
+from rsdat.catalog.filters import Moment, Query, interval
+from rsdat.catalog.holdings import Holdings
+from rsdat.catalog.opening import ItemFile, Opened, as_item, open_catalog
+from rsdat.catalog.order import Order, compare, order_of
+from rsdat.catalog.sources import found_in
+from rsdat.catalog.walking import Found, OnError, as_mapping
+from rsdat.errors import ConfigError, DataError
 from rsdat.storage import shown
 
 Href = str | os.PathLike[str]
@@ -26,10 +35,12 @@ def search(
     datetime: Moment | Sequence[Moment | None] | None = None,
     collections: str | Sequence[str] | None = None,
     ids: str | Sequence[str] | None = None,
-    query: Mapping[str, Any] | None = None,
+    query: str | Mapping[str, Any] | None = None,
+    sortby: str | Sequence[str | Mapping[str, str]] | None = None,
     limit: int | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
 ) -> list[pystac.Item]:
-    """Items that meet all that is asked, sorted by time.
+    """Items that meet all that is asked, sorted by time, or as asked.
 
     Parameters
     ----------
@@ -39,24 +50,38 @@ def search(
     bbox
         West, south, east, north in degrees; west > east crosses the antimeridian.
     geometry
-        GeoJSON geometry (a mapping), or an object with ``__geo_interface__``, in degrees; instead
-        of ``bbox``.
+        GeoJSON geometry (a mapping), or an object with ``__geo_interface__``, in degrees; with
+        ``bbox``, what both have in common. A polygon with an edge longer than 180 degrees, or with
+        longitudes beyond 180, crosses the antimeridian.
     datetime
         ``2023-08``, ``2023-08-01/2023-08-31``, ``2023-08-15/..``, a datetime, or two. UTC; ends
         included.
     collections, ids
         Names of collections and items.
     query
-        Conditions on properties: ``{"eo:cloud_cover": {"lt": 20}}``; lt, lte, gt, gte, eq, neq, in.
+        Conditions on properties, as CQL2: ``"eo:cloud_cover < 20 AND platform = 'sentinel-2a'"``,
+        the same as CQL2 JSON, or STAC's query: ``{"eo:cloud_cover": {"lt": 20}}`` (lt, lte, gt,
+        gte, eq, neq, in, startsWith, endsWith, contains). An item without the property does not
+        meet a condition on it.
+    sortby
+        Fields, the first counts most: ``"-eo:cloud_cover"`` (``-``: descending), ``["platform",
+        "-datetime"]``, or STAC's ``{"field": …, "direction": …}``. Items without the field are
+        last. ``datetime`` by default.
     limit
-        The most items to give: the earliest of a static catalog, the API's first of an API.
+        The most items to give: the first in the order, of an API without ``sortby`` its own first.
+    on_error
+        ``"skip"``: leave out files of a catalog that cannot be used, with a warning that lists
+        them.
 
     Raises
     ------
     DataError
-        Nothing meets it: the message says what was asked, and what the catalog holds.
+        Nothing meets it: the message says what was asked, and what the catalog holds. Or a file
+        cannot be read or is not valid.
+    ConfigError
+        What is asked is not well formed.
     """
-    area = shape(geometry) if geometry is not None else None
+    area = on_the_globe(shape(geometry)) if geometry is not None else None
     if bbox is not None:
         area = bounding_area(bbox) if area is None else area.intersection(bounding_area(bbox))
     wanted = Query(
@@ -64,21 +89,27 @@ def search(
         area=area,
         collections=_names(collections),
         ids=_names(ids),
-        properties=query,
+        condition=None if query is None else condition(query),
     )
-    places = [catalog] if isinstance(catalog, str | os.PathLike) else catalog
-    if not isinstance(places, Sequence):
-        places = [places]
-    opened = [_opened(place) for place in places]
-    held: list[pystac.Item] = []
-    found: dict[tuple[str | None, str], pystac.Item] = {}
-    for one in opened:
-        for item in _candidates(one, wanted, limit, held):
-            found[item.collection_id, item.id] = item
+    if limit is not None and limit < 1:
+        raise ConfigError(f"limit {limit} is not possible", hint="give a number from 1 on")
+    order = order_of(sortby)
+    opened = [_opened(place) for place in _several(catalog)]
+    skipped: list[DataError] = []
+    held = Holdings()
+    found = _chosen(opened, wanted, order, limit, held, skipped if on_error == "skip" else None)
+    if skipped:
+        _warn(skipped)
     if not found:
         asked = _asked(bbox, geometry, datetime, collections, ids, query)
         raise _nothing(opened, held, asked, bbox)
-    return sorted(found.values(), key=lambda item: (_time(item), item.id))[:limit]
+    return found
+
+
+def _several(catalog: Any) -> Sequence[Any]:
+    if isinstance(catalog, str | os.PathLike) or not isinstance(catalog, Sequence):
+        return [catalog]
+    return catalog
 
 
 def _names(names: str | Sequence[str] | None) -> frozenset[str] | None:
@@ -88,64 +119,92 @@ def _names(names: str | Sequence[str] | None) -> frozenset[str] | None:
 
 
 def _opened(place: Any) -> Opened:
-    if isinstance(place, pystac.Catalog | pystac.Item | pystac.ItemCollection):
+    if isinstance(place, pystac.Catalog | pystac.Item | pystac.ItemCollection | ItemFile):
         return place
     return open_catalog(place)
 
 
-def _candidates(
-    opened: Opened, wanted: Query, limit: int | None, held: list[pystac.Item]
-) -> Iterator[pystac.Item]:
-    if hasattr(opened, "conforms_to"):
-        yield from _ask_api(opened, wanted, limit)
+def _chosen(
+    opened: Sequence[Opened],
+    wanted: Query,
+    order: Order,
+    limit: int | None,
+    held: Holdings,
+    skipped: list[DataError] | None,
+) -> list[pystac.Item]:
+    on_error = None if skipped is None else skipped.append
+
+    def ordered(one: Found, other: Found) -> int:
+        return compare(one.content, other.content, order)
+
+    key = cmp_to_key(ordered)
+    matching = (
+        found for one in opened for found in _matching(one, wanted, order, limit, held, on_error)
+    )
+    kept: Iterable[Found] = _first_of_each(matching)
+    chosen = sorted(kept, key=key) if limit is None else heapq.nsmallest(limit, kept, key=key)
+    items = []
+    for found in chosen:
+        try:
+            items.append(_item(found))
+        except DataError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+    return items
+
+
+def _first_of_each(matching: Iterable[Found]) -> Iterator[Found]:
+    """Each item once: several sources may hold it."""
+    seen = set()
+    for found in matching:
+        key = found.content.get("collection"), found.content["id"]
+        if key not in seen:
+            seen.add(key)
+            yield found
+
+
+def _matching(
+    opened: Opened,
+    wanted: Query,
+    order: Order,
+    limit: int | None,
+    held: Holdings,
+    on_error: OnError,
+) -> Iterator[Found]:
+    if is_api(opened):
+        for item in ask(opened, wanted, order, limit):
+            yield Found(item.get_self_href(), as_mapping(item), item)
         return
-    try:
-        for item in _items(opened):
-            held.append(item)
-            if wanted.meets(item):
-                yield item
-    except pystac.STACError as error:
-        cause = error.__cause__ or error.__context__
-        if isinstance(cause, DataError):
-            raise cause from None
-        raise DataError(
-            f"{getattr(opened, 'id', opened)} cannot be read to its end: {error}",
-            hint="a link in the catalog leads nowhere: correct it",
-        ) from error
+    for found in found_in(opened, wanted, on_error=on_error):
+        try:
+            held.add(found.content)
+            if wanted.meets(found.content):
+                yield found
+        except DataError as error:
+            error = _named(error, found.href)
+            if on_error is None:
+                raise error from None
+            on_error(error)
 
 
-def _items(opened: Opened) -> Iterable[pystac.Item]:
-    if isinstance(opened, pystac.Item):
-        return [opened]
-    if isinstance(opened, pystac.ItemCollection):
-        return opened.items
-    return opened.get_items(recursive=True)
+def _named(error: DataError, href: str | None) -> DataError:
+    return DataError(f"{shown(href)}: {error.message}" if href else error.message, hint=error.hint)
 
 
-def _ask_api(client: Any, wanted: Query, limit: int | None) -> Iterator[pystac.Item]:
-    from pystac_client.exceptions import APIError
-
-    try:
-        yield from client.search(
-            max_items=limit,
-            intersects=None if wanted.area is None else mapping(wanted.area),
-            datetime=wanted.interval,
-            collections=sorted(wanted.collections) if wanted.collections else None,
-            ids=sorted(wanted.ids) if wanted.ids else None,
-            query=wanted.properties,
-        ).items()
-    except (APIError, OSError) as error:
-        raise DataError(
-            f"the STAC API {client.self_href} refused the search: {error}",
-            hint="check the names of collections and properties; some APIs need collections=",
-        ) from error
+def _item(found: Found) -> pystac.Item:
+    if found.item is not None:
+        return found.item
+    return as_item(found.content, found.href or "")
 
 
-def _time(item: pystac.Item) -> dt.datetime:
-    moment = item.datetime or item.common_metadata.start_datetime
-    if moment is None:
-        return dt.datetime.min.replace(tzinfo=dt.UTC)
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+def _warn(skipped: Sequence[DataError]) -> None:
+    most = 10
+    lines = [f"  {error.message}" for error in skipped[:most]]
+    lines += [f"  and {len(skipped) - most} more"] if len(skipped) > most else []
+    warnings.warn(
+        f"{len(skipped)} files or items were left out:\n" + "\n".join(lines), stacklevel=3
+    )
 
 
 def _asked(bbox: Any, geometry: Any, moment: Any, collections: Any, ids: Any, query: Any) -> str:
@@ -166,14 +225,12 @@ def _asked(bbox: Any, geometry: Any, moment: Any, collections: Any, ids: Any, qu
 
 
 def _nothing(
-    opened: list[Opened], held: list[pystac.Item], asked: str, bbox: Sequence[float] | None
+    opened: list[Opened], held: Holdings, asked: str, bbox: Sequence[float] | None
 ) -> DataError:
-    names = ", ".join(
-        shown(str(getattr(one, "self_href", None) or getattr(one, "id", ""))) for one in opened
-    ).strip(", ")
-    if held:
-        holds = _held(held, bbox)
-    elif any(hasattr(one, "conforms_to") for one in opened):
+    names = ", ".join(shown(_name(one)) for one in opened).strip(", ")
+    if held.count:
+        holds = held.text(bbox)
+    elif any(is_api(one) for one in opened):
         holds = "see the collections that the API lists, and their extents"
     else:
         return DataError(
@@ -182,20 +239,7 @@ def _nothing(
     return DataError(f"no item of {names or 'the list'} meets the search for {asked}", hint=holds)
 
 
-def _held(items: list[pystac.Item], bbox: Sequence[float] | None) -> str:
-    """What there is instead; and the likeliest slip, where it would explain that nothing met."""
-    times = sorted(_time(item) for item in items)
-    text = f"it holds {len(items)} items from {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}"
-    boxes = [item.bbox for item in items if item.bbox]
-    if boxes:
-        edges = [min(b[0] for b in boxes), min(b[1] for b in boxes)]
-        edges += [max(b[len(b) // 2] for b in boxes), max(b[len(b) // 2 + 1] for b in boxes)]
-        text += ", bbox " + ",".join(f"{edge:.4f}" for edge in edges)
-    known = sorted({item.collection_id for item in items if item.collection_id})
-    text += f", collections {', '.join(known)}" if known else ""
-    if boxes and bbox is not None and len(bbox) == 4:
-        south, west, north, east = bbox
-        within = edges[0] <= east and west <= edges[2] and edges[1] <= north and south <= edges[3]
-        if within and west <= east and south <= north:
-            text += "; latitude and longitude look exchanged: a bbox is west,south,east,north"
-    return text
+def _name(opened: Opened) -> str:
+    if isinstance(opened, ItemFile):
+        return opened.href
+    return str(getattr(opened, "self_href", None) or getattr(opened, "id", ""))

@@ -155,7 +155,7 @@ def _names(text: str | None) -> list[str] | None:
 def _bbox(text: str | None) -> tuple[float, float, float, float] | None:
     if text is None:
         return None
-    from rsdat.catalog.filters import bounding_area
+    from rsdat.catalog.antimeridian import bounding_area
     from rsdat.errors import ConfigError
 
     try:

@@ -1,0 +1,165 @@
+"""The index beside a static catalog: its items in one stac-geoparquet file, used while it is true.
+
+``catalog.json`` has ``catalog.parquet`` beside it. The file knows what the catalog was when it was
+made: a digest of the text of the catalogs and collections, and, on local file systems, the sizes
+and times of the items. An index that no longer fits is not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import posixpath
+import tempfile
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pystac
+
+from rsdat.catalog.hrefs import joined, relative
+from rsdat.catalog.walking import OnError, walk
+from rsdat.errors import ConfigError, DataError
+from rsdat.storage import is_remote, read_text, shown
+
+_KEY = "rsdat:index"
+
+
+def index_href(catalog: str) -> str:
+    """Where the index of a catalog's file lies."""
+    return posixpath.splitext(catalog)[0] + ".parquet"
+
+
+def make_index(catalog: pystac.Catalog, *, on_error: OnError = None) -> tuple[str, int]:
+    """Write the index beside a static catalog; its href and the number of items.
+
+    Raises
+    ------
+    ConfigError
+        pyarrow is missing, or the catalog has no place.
+    DataError
+        The catalog cannot be read, or its directory not be written.
+    """
+    from rsdat.catalog.geoparquet_writing import write_items
+    from rsdat.catalog.writing import put_file
+
+    place = catalog.get_self_href()
+    if place is None:
+        raise ConfigError("the catalog lies nowhere", hint="save it first")
+    target = index_href(place)
+    # What is digested before the items are read can only make an index look too old.
+    state = fingerprint(place)
+    with tempfile.TemporaryDirectory(prefix="rsdat-index-") as directory:
+        file = Path(directory, "index.parquet")
+        count = write_items(_moved(catalog, target, on_error), file, {_KEY: state})
+        put_file(file, target)
+    return target, count
+
+
+def usable_index(catalog: pystac.Catalog) -> str | None:
+    """The index of a catalog, where there is one that fits; warns of one that does not."""
+    place = catalog.get_self_href()
+    if place is None or any(
+        not isinstance(link.target, str) for link in catalog.links if link.rel in ("child", "item")
+    ):  # changed in memory, perhaps
+        return None
+    target = index_href(place)
+    if not is_remote(place) and not os.path.exists(target):
+        return None
+    try:
+        import pyarrow
+
+        from rsdat.catalog.geoparquet import metadata
+    except ImportError:
+        return None
+    try:
+        state = metadata(target).get(_KEY.encode())
+        if state is not None and state.decode() == fingerprint(place):
+            return target
+        why = "does not fit its catalog" if state is not None else "was not made by rsdat"
+    except (OSError, pyarrow.ArrowException) as error:
+        if isinstance(error, FileNotFoundError):
+            return None
+        why = f"cannot be read ({type(error).__name__})"
+    warnings.warn(
+        f"the index {shown(target)} {why} and is not used: `rsdat catalog index {shown(place)}` "
+        "makes it anew",
+        stacklevel=2,
+    )
+    return None
+
+
+def fingerprint(place: str) -> str:
+    """What a catalog is at this moment, as a digest; without its items where it is remote.
+
+    Raises
+    ------
+    DataError
+        One of its files cannot be read.
+    """
+    digest = hashlib.sha256()
+    seen, level = {place}, [place]
+    with ThreadPoolExecutor(16) as pool:
+        while level:
+            following: list[str] = []
+            for href, text in zip(level, pool.map(read_text, level), strict=True):
+                digest.update(relative(href, place).encode() + b"\0" + text.encode())
+                items, children = _links(text, href)
+                if not is_remote(href):
+                    digest.update(_states(items))
+                following += [child for child in children if child not in seen]
+                seen.update(children)
+            level = following
+    return f"1:{digest.hexdigest()}"
+
+
+def _links(text: str, href: str) -> tuple[list[str], list[str]]:
+    try:
+        links = json.loads(text).get("links") or []
+    except (ValueError, AttributeError):
+        raise DataError(f"{shown(href)} is not JSON", hint="correct it") from None
+    found: dict[str, list[str]] = {"item": [], "child": []}
+    for link in links:
+        if isinstance(link, dict) and link.get("rel") in found:
+            found[link["rel"]].append(joined(href, str(link.get("href"))))
+    return found["item"], found["child"]
+
+
+def _states(items: list[str]) -> bytes:
+    lines = []
+    for item in items:
+        try:
+            known = os.stat(item)
+            lines.append(f"{known.st_size} {known.st_mtime_ns}")
+        except OSError:
+            lines.append("missing")
+    return "\n".join(lines).encode()
+
+
+def _moved(catalog: pystac.Catalog, target: str, on_error: OnError) -> Iterator[dict[str, Any]]:
+    """Items with links and assets as seen from the index, so that both can be moved together."""
+    for found in walk(catalog, on_error=on_error):
+        content = dict(found.item.to_dict() if found.item is not None else found.content)
+        own = found.href or target
+        links = [
+            {**link, "href": _seen(str(link.get("href")), own, target)}
+            for link in content.get("links") or []
+            if link.get("rel") != "self"
+        ]
+        own_link = {"rel": "self", "href": relative(own, target), "type": "application/geo+json"}
+        content["links"] = [own_link, *links]
+        content["assets"] = {
+            key: {**asset, "href": _seen(str(asset.get("href")), own, target)}
+            for key, asset in content["assets"].items()
+        }
+        yield content
+
+
+def _seen(href: str, own: str, target: str) -> str:
+    if urlsplit(href).scheme or href.startswith("/"):
+        return href
+    return relative(joined(own, href), target)
