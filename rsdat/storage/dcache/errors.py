@@ -211,6 +211,10 @@ def refusal(
             code=errno.EDQUOT if "quota" in detail.lower() or status == 507 else errno.ENOSPC,
             **facts,
         )
+    return _failed(status, action, place, said, facts)
+
+
+def _failed(status: int, action: str, place: str, said: str, facts: dict[str, Any]) -> DoorError:
     if status in (423, 429, 503):
         return DoorError(
             f"cannot {action} {place}: the door is busy (status {status}){said}",
@@ -219,7 +223,7 @@ def refusal(
             **facts,
         )
     if status == 501:
-        return Unsupported(f"the door at {door} cannot {action} {path}{said}", **facts)
+        return Unsupported(f"cannot {action} {place}: the door does not offer it{said}", **facts)
     return DoorError(
         f"cannot {action} {place}: the door answered with status {status}{said}",
         hint="try again; if it stays, tell the storage's administrators the path and the time",

@@ -129,23 +129,21 @@ class DCacheFileSystem(Names, Data, Extras, AsyncFileSystem):  # type: ignore[mi
         self._given = options.credential(credential, references)
         self._searches = api is None and self.announces
         self._block_size = block_size
-        # A name that is no checksum would be found out only by the first upload.
-        names = tuple(dict.fromkeys([checksum])) if checksum in LENGTHS else ()
-        if not names:
+        if checksum not in LENGTHS:
             raise ValueError(f"checksum is one of {', '.join(LENGTHS)}, not {checksum!r}")
-        self.client = Client(
-            door,
-            self._given,
-            Limits(connect_timeout, timeout, concurrency),
-            Policy(retries, pause),
-        )
+        limits = Limits(connect_timeout, timeout, concurrency)
+        self.client = Client(door, self._given, limits, Policy(retries, pause))
+        self._assemble(checksum, temporary, verify)
+
+    def _assemble(self, checksum: str, temporary: bool | None, verify: bool) -> None:
+        """The parts that work on the client."""
         self.namespace = Namespace(self.client)
         self.reader = Reader(self.client, self._where, self.namespace.is_directory)
         self.store = Store(
             self.client,
             self.namespace,
             self.reader,
-            names=names,
+            names=(checksum,),
             renames=temporary,
             verifies=verify,
         )
