@@ -149,6 +149,8 @@ class _Source:
                 width=grid.width,
                 height=grid.height,
                 resampling=Resampling.nearest,
+                # GDAL's own 1/8 pixel picks other neighbours in places.
+                tolerance=1e-4,
             )
             return
         column, row = ~self._file.transform * (grid.transform.c, grid.transform.f)
