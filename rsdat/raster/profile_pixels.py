@@ -41,36 +41,39 @@ Parts = tuple[tuple[int, Window], ...]
 def blocks(targets: Mapping[int, Target], cell: int, tile: int, whole: int) -> dict[Window, Parts]:
     """The blocks to compute, and the parts of places that each holds.
 
-    Small places are computed together with their neighbours, so that a file's block is decoded
-    once for all of them; large ones are cut.
+    Near places are computed together, so that a file's block is decoded once for all of them.
 
     Parameters
     ----------
     targets
         Places by their number.
     cell
-        Edge, in pixels, of what is computed together.
+        Edge, in pixels, of the squares of the grid at which small places are cut, and which are
+        computed together.
     tile
-        Edge of the pieces of large places.
+        The same for places larger than these squares.
     whole
         Edge up to which a place is not cut.
     """
     groups: dict[tuple[int, ...], list[tuple[int, Window]]] = {}
     for place, target in targets.items():
         top, bottom, left, right = target.window
-        if max(target.size) <= cell:
-            key: tuple[int, ...] = (0, (top + bottom) // 2 // cell, (left + right) // 2 // cell)
+        small = max(target.size) <= cell
+        if max(target.size) > whole:
+            edge = cell if small else tile
+            for row, column, window in _cut(target.window, edge):
+                groups.setdefault((edge, row, column), []).append((place, window))
+        elif small:
+            key = (0, (top + bottom) // 2 // cell, (left + right) // 2 // cell)
             groups.setdefault(key, []).append((place, target.window))
-        elif max(target.size) <= whole:
-            groups[(2, place)] = [(place, target.window)]
         else:
-            for row, column, window in _cut(target.window, tile):
-                groups.setdefault((1, row, column), []).append((place, window))
+            groups[(place,)] = [(place, target.window)]
     found: dict[Window, Parts] = {}
     for parts in groups.values():
         around = _around(window for _, window in parts)
         found[around] = (*found.get(around, ()), *parts)
-    return found
+    # Row by row, so that blocks of files that two of them need are still in the cache.
+    return dict(sorted(found.items()))
 
 
 def _cut(window: Window, tile: int) -> Iterator[tuple[int, int, Window]]:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_profile", "profile", "profile_frame"]
 
-#: Edge, in pixels, of the squares whose places are computed together: a common block of files.
+#: Edge, in pixels, of the squares whose small places are computed together, where they cannot be
+#: blocks of the files.
 _CELL = 512
 #: Largest edge of a polygon whose median is computed: its values are needed together.
 _WHOLE = 2048
@@ -156,14 +157,14 @@ class _Run:
     ) -> None:
         self._plan, self._wanted = plan, wanted
         self._client, self._progress = client, progress
-        self._tile = _tile(plan)
+        self._cell, self._tile = _edges(plan)
         self._started = time.monotonic()
         self._done = self._total = self._bytes = 0
 
     def add(self, targets: Mapping[int, Target], sums: Sums) -> dict[Skipped, None]:
         """Compute the blocks of some places; gives what could not be read."""
         whole = _WHOLE if "median" in self._wanted else 0
-        found = blocks(targets, min(_CELL, self._tile), self._tile, whole)
+        found = blocks(targets, self._cell, self._tile, whole)
         shapes = {number: target.shape for number, target in targets.items()}
         sampler = Sampler(self._plan, shapes, found, self._wanted)
         self._total += len(found)
@@ -189,12 +190,15 @@ def _as_is(span: Span, values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
-def _tile(plan: Plan) -> int:
-    """Edge of the pieces of a large polygon; its dates are looked at one after the other."""
+def _edges(plan: Plan) -> tuple[int, int]:
+    """Edges of the squares for small places and of the pieces of large ones."""
     head = header(plan.reader.stack.sources[0][0])
+    aligned = blocks_of(plan, head)
+    # The dates are looked at one after the other: only one of them is held.
     dates = 1 if plan.axis.times is None else len(plan.axis.times)
-    held = (dates - 1) * len(plan.axis.bands) * np.dtype(plan.encoding.dtype).itemsize
-    return tile_edge(bytes_per_pixel(plan, head.dtype) - held, blocks_of(plan, head))
+    others = (dates - 1) * len(plan.axis.bands) * np.dtype(plan.encoding.dtype).itemsize
+    tile = tile_edge(bytes_per_pixel(plan, head.dtype) - others, aligned)
+    return min(tile, max(aligned) if aligned else _CELL), tile
 
 
 def _notes(

@@ -120,7 +120,7 @@ def test_statistics_are_those_of_the_whole_result(items, corners, cell, tile):
             geometries[f"p{number}"] = Geometry(polygon, UTM)
     if not geometries:
         return
-    with patch.multiple(profiles, _CELL=cell, _tile=lambda plan: tile, _WHOLE=2048):
+    with patch.object(profiles, "_edges", lambda plan: (cell, tile)):
         same(made.profile(geometries, statistics=EVERYTHING), made, geometries)
 
 
@@ -144,7 +144,7 @@ def test_any_chain(items, steps):
         "field": metres((5, 5), (5, 9), (9, 9), (9, 5)),
         "sliver": metres((20.1, 3.1), (20.2, 3.1), (20.2, 50.2), (20.1, 50.2)),
     }
-    with patch.multiple(profiles, _CELL=8, _tile=lambda plan: 16):
+    with patch.object(profiles, "_edges", lambda plan: (8, 16)):
         dataset = made.profile(geometries, statistics=EVERYTHING)
     same(dataset, made, geometries)
     if made.times is None:
@@ -219,7 +219,7 @@ def test_a_polygon_with_a_hole_and_one_of_two_parts(items):
     )
     apart = box(*at(39, 2), *at(36, 5)).union(box(*at(4, 50), *at(1, 58)))
     geometries = {"ring": Geometry(ring, UTM), "apart": Geometry(apart, UTM)}
-    with patch.multiple(profiles, _CELL=8, _tile=lambda plan: 16):
+    with patch.object(profiles, "_edges", lambda plan: (8, 16)):
         dataset = made.profile(geometries, statistics=EVERYTHING)
     assert dataset.pixels.values.tolist() == [300, 9 + 24]
     same(dataset, made, geometries)
@@ -368,7 +368,7 @@ def test_progress(items):
     seen = []
     field = metres((4, 4), (4, 50), (35, 50), (35, 4))
     tiny = metres((1.1, 1.1), (1.1, 1.2), (1.2, 1.2))
-    with patch.multiple(profiles, _CELL=8, _tile=lambda plan: 16):
+    with patch.object(profiles, "_edges", lambda plan: (8, 16)):
         chain(items, "red").profile([field, tiny], progress=seen.append)
     assert [one.done for one in seen] == list(range(1, len(seen) + 1))
     assert seen[-1].done == seen[-1].total > 10
@@ -397,7 +397,7 @@ def test_on_a_cluster(items):
     with (
         LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster,
         Client(cluster) as client,
-        patch.multiple(profiles, _CELL=8, _tile=lambda plan: 16),
+        patch.object(profiles, "_edges", lambda plan: (8, 16)),
     ):
         found = made.profile(fields, statistics=EVERYTHING)  # the current one
         keys = client.run(
