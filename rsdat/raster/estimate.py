@@ -324,7 +324,8 @@ def step_words(words: Mapping[str, Any]) -> str:
     if "formula" in words:  # a known index needs none, and one without a name is its own
         name, formula = words["index"], words["formula"]
         told = name in INDICES or name == formula
-        words = {"index": name if told else f"{name} = {formula}"}
+        rest = {key: of for key, of in words.items() if key not in ("index", "formula")}
+        words = {"index": name if told else f"{name} = {formula}", **rest}
     return " ".join(f"{name} {value}" for name, value in words.items())
 
 

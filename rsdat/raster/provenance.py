@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -84,6 +84,18 @@ def finish(chain: Chain, image: Image, written: W, *, describe: bool, preview: b
     return replace(written, skipped=skipped)
 
 
+def left_out(skipped: Iterable[Skipped]) -> list[dict[str, Any]]:
+    """What was left out as plain JSON values: one entry for each item and asset.
+
+    ``reason`` is that of the first place where it could not be read, ``places`` how many there are.
+    """
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for one in skipped:
+        entry = {"item": one.item, "asset": one.asset, "reason": one.reason, "places": 0}
+        found.setdefault((one.item, one.asset), entry)["places"] += 1
+    return list(found.values())
+
+
 def _described(
     chain: Chain, image: Image, place: str, skipped: tuple[Skipped, ...], preview: str | None
 ) -> bytes:
@@ -95,9 +107,7 @@ def _described(
     contents = Contents(image.geobox, bands, ZARR if store else str(pystac.MediaType.COG))
     properties: dict[str, Any] = {}
     if skipped:
-        properties[SKIPPED] = [
-            {"item": one.item, "asset": one.asset, "reason": one.reason} for one in skipped
-        ]
+        properties[SKIPPED] = left_out(skipped)
     return description(
         place.rstrip("/").rpartition("/")[2],
         contents,

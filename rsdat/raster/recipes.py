@@ -1,153 +1,263 @@
-"""Whole runs: items to finished files with a preview and a STAC item of the result."""
+"""Whole runs: items to finished files with a preview and a STAC item of the result, by chains."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pystac
-import xarray as xr
 
-from rsdat.catalog import describe_result
-from rsdat.errors import ConfigError
-from rsdat.raster.cog import write_cog
+from rsdat.errors import DataError
+from rsdat.raster.chains import Chain, chain
+from rsdat.raster.chains.geometry import longitudes
+from rsdat.raster.chains.stack import times_of
+from rsdat.raster.estimate import Estimate, together
 from rsdat.raster.grids import Bounds
-from rsdat.raster.indices import ndvi
+from rsdat.raster.grouping import check_period, groups
+from rsdat.raster.image import Skipped
+from rsdat.raster.indices import INDICES, find_index
 from rsdat.raster.kernels import check_method
-from rsdat.raster.loading import load
-from rsdat.raster.masks import mask_clouds, quality_band
-from rsdat.raster.outputs import output, outputs
-from rsdat.raster.preview import preview
+from rsdat.raster.outputs import is_store, output, outputs, outputs_by_date
 from rsdat.raster.progress import Report
-from rsdat.raster.reducers import composite
+from rsdat.raster.provenance import beside
+from rsdat.storage import is_remote
 
-INDICES = ("ndvi",)
+#: Outputs of a run that are looked at to estimate all of it.
+_SAMPLED = 8
 
 
 @dataclass(frozen=True)
-class Grid:
-    """What part of the earth, and on which pixels; None leaves it to the items."""
+class Reading:
+    """What is read of the items, and on which pixels; None leaves it to them."""
 
     bbox: Bounds | None = None
     resolution: float | None = None
     crs: str | None = None
+    resampling: str = "nearest"
+    clip: Any = None
+    """A geometry: only what lies in it is kept."""
+    mask: bool = False
+    mask_band: str | None = None
+    """The band of clouds; None: the one that the items have."""
+    skip: bool = False
+    """Leave out what cannot be read, and say so."""
 
-    def words(self) -> dict[str, Any]:
-        """What was asked, for the result's description."""
-        asked = {"bbox": self.bbox, "resolution": self.resolution, "crs": self.crs}
-        return {name: value for name, value in asked.items() if value is not None}
+    def chain(self, items: Sequence[pystac.Item], bands: Sequence[str], geobox: Any) -> Chain:
+        """The beginning of a chain; on this grid, where it is known."""
+        grid: dict[str, Any] = {"geobox": geobox}
+        if geobox is None:
+            grid = {"bbox": self.bbox, "resolution": self.resolution, "crs": self.crs}
+        on_error = "skip" if self.skip else "fail"
+        begun = chain(items, list(bands), resampling=self.resampling, on_error=on_error, **grid)
+        return begun.mask_clouds(self.mask_band) if self.mask else begun
+
+    def end(self, computed: Chain) -> Chain:
+        """The chain, cut to the geometry: last, so that no tile outside it is computed."""
+        return computed if self.clip is None else computed.clip(self.clip)
 
 
 @dataclass(frozen=True)
 class Storage:
-    """How results are stored, as in :func:`rsdat.write_cog`."""
+    """How results are stored, and how they are made."""
 
     dtype: str | None = None
     compress: str = "zstd"
+    memory: int | None = None
+    resume: bool = True
+
+
+@dataclass(frozen=True)
+class Job:
+    """One output of a run."""
+
+    path: str
+    name: str
+    """For the progress bar."""
+    chain: Chain
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is to be computed, and what was left out of it already."""
+
+    jobs: tuple[Job, ...]
+    skipped: tuple[Skipped, ...] = ()
+    skip: bool = False
 
 
 @dataclass(frozen=True)
 class Result:
-    """The files of one run, and what they were made from."""
+    """The files of one job, and what they were made from."""
 
-    path: Path
-    preview: Path
-    item: Path
+    path: str
+    preview: str | None
+    item: str
     inputs: tuple[str, ...]
+    bytes: int
+    skipped: tuple[Skipped, ...]
 
 
-def run_ndvi(
+@dataclass(frozen=True)
+class Results:
+    """What a run has made; ``skipped`` are items of which nothing was made."""
+
+    results: tuple[Result, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def index_run(
     items: Sequence[pystac.Item],
     out: str | os.PathLike[str],
     *,
-    grid: Grid | None = None,
-    mask: bool = False,
-    storage: Storage | None = None,
-    progress: Callable[[str], Report] | None = None,
-) -> list[Result]:
-    """NDVI of each item, a COG each; ``progress`` is asked for one counter per item's name."""
-    grid, storage = grid or Grid(), storage or Storage()
-    results = []
-    for item, path in zip(items, outputs(items, out), strict=True):
-        masks = [quality_band([item])] if mask else []
-        ds = load([item], ["red", "nir", *masks], **_where(grid))
-        index = ndvi(_masked(ds, masks)).isel(time=0, drop=True)
-        chain = {"index": "ndvi", "mask": masks[0] if masks else "none", **grid.words()}
-        counter = progress(item.id) if progress else None
-        results.append(_finish(index, path, [item], chain, storage, counter))
-    return results
+    index: str = "ndvi",
+    reading: Reading | None = None,
+) -> Run:
+    """An index of each item, a COG each; of all items one Zarr store, with times."""
+    wanted, reading = find_index(index), reading or Reading()
+    name = wanted.name if wanted.name in INDICES else "index"
+
+    def one(some: Sequence[pystac.Item]) -> Chain:
+        begun = reading.chain(some, wanted.bands, None)
+        return reading.end(begun.index(index, name=name))
+
+    if is_store(out) and "{" not in os.fspath(out):
+        path = output(items, out)
+        return Run((Job(path, os.path.basename(path), one(items)),), (), reading.skip)
+    jobs, skipped = [], []
+    for item, path in zip(items, outputs(items, out, name), strict=True):
+        try:
+            jobs.append(Job(path, item.id, one([item])))
+        except DataError as error:
+            skipped.append(_skipped(error, item, wanted.bands, reading.skip))
+            if len(skipped) == len(items):
+                raise
+    return Run(tuple(jobs), tuple(skipped), reading.skip)
 
 
-def check_composite(method: str, index: str | None) -> None:
-    """Refuse an unknown method or index, before anything is opened."""
+def check_composite(method: str, index: str | None, by: str | None = None) -> None:
+    """Refuse an unknown method, index or period, before anything is opened."""
     check_method(method)
-    if index is not None and index not in INDICES:
-        raise ConfigError(f"index {index!r} is not known", hint=f"use {', '.join(INDICES)}")
+    check_period(by)
+    if index is not None:
+        find_index(index)
 
 
-def run_composite(
+def composite_run(
     items: Sequence[pystac.Item],
     out: str | os.PathLike[str],
     *,
     method: str = "median",
     bands: Sequence[str] = (),
     index: str | None = None,
-    grid: Grid | None = None,
-    mask: bool = True,
-    storage: Storage | None = None,
-    progress: Callable[[str], Report] | None = None,
-) -> Result:
-    """One composite of all items: of bands, of an index of each date, or both in that order."""
-    grid, storage = grid or Grid(), storage or Storage()
-    check_composite(method, index)
-    path = output(items, out)
-    kept = list(bands) or ([] if index else ["red", "nir"])
-    masks = [quality_band(items)] if mask else []
-    needed = dict.fromkeys([*kept, *(["red", "nir"] if index else []), *masks])
-    ds = _masked(load(items, list(needed), chunks={"time": -1}, **_where(grid)), masks)
-    layers = {name: ds[name] for name in kept}
-    if index:
-        layers[index] = ndvi(ds)
-    image = composite(xr.Dataset(layers), method)
-    chain = {
-        "composite": method,
-        "bands": ",".join(layers),
-        "mask": masks[0] if masks else "none",
-        **grid.words(),
-    }
-    counter = progress(path.name) if progress else None
-    return _finish(image, path, items, chain, storage, counter)
+    by: str | None = None,
+    reading: Reading | None = None,
+) -> Run:
+    """A composite of all items: of bands, of an index of each date, or both in that order.
+
+    ``by`` a period, there is one COG for each that has items, or one Zarr store with times.
+    """
+    check_composite(method, index, by)
+    reading = reading or Reading(mask=True)
+    wanted = find_index(index) if index else None
+    kept = tuple(bands) or (() if wanted else ("red", "nir"))
+    needed = dict.fromkeys([*kept, *(wanted.bands if wanted else ())])
+
+    def made(some: Sequence[pystac.Item], by: str | None, geobox: Any = None) -> Chain:
+        begun = reading.chain(some, list(needed), geobox)
+        if wanted is not None:
+            name = wanted.name if wanted.name in INDICES else "index"
+            begun = begun.index(wanted.name, name=name, keep=kept)
+        return reading.end(begun.composite(method, by=by))
+
+    if by is None or is_store(out):
+        path = output(items, out)
+        return Run((Job(path, os.path.basename(path), made(items, by)),), (), reading.skip)
+    whole = made(items, by)
+    kept_items = whole.items
+    places = longitudes(kept_items) if by == "solar_day" else None
+    found = groups(times_of(kept_items), by, places)
+    paths = outputs_by_date(kept_items, out, [one.label for one in found])
+    jobs = [
+        Job(
+            path,
+            str(one.label.astype("datetime64[D]")),
+            made([kept_items[index] for index in one.indices], None, whole.geobox),
+        )
+        for path, one in zip(paths, found, strict=True)
+    ]
+    return Run(tuple(jobs), whole.skipped, reading.skip)
 
 
-def _where(grid: Grid) -> dict[str, Any]:
-    return {"bbox": grid.bbox, "resolution": grid.resolution, "crs": grid.crs}
+def estimate(run: Run, storage: Storage) -> Estimate:
+    """What a run will take; of many outputs a few are looked at."""
+    step = -(-len(run.jobs) // _SAMPLED)
+    found = []
+    for job in run.jobs[::step]:
+        try:
+            found.append(
+                job.chain.explain(
+                    dtype=storage.dtype, memory=storage.memory, zarr=is_store(job.path)
+                )
+            )
+        except DataError as error:
+            last = error
+            if not run.skip:
+                raise
+    if not found:
+        raise last
+    return together(found, len(run.jobs))
 
 
-def _masked(ds: xr.Dataset, masks: list[str]) -> xr.Dataset:
-    return mask_clouds(ds, masks[0]) if masks else ds
+def compute(run: Run, storage: Storage, progress: Callable[[str], Report] | None = None) -> Results:
+    """Compute and write all outputs; ``progress`` is asked for one counter for each.
+
+    Raises
+    ------
+    DataError
+        An output cannot be written; or an item cannot be read, and is not to be skipped, or no
+        other is left.
+    """
+    results: list[Result] = []
+    skipped = list(run.skipped)
+    for job in run.jobs:
+        one = job.chain
+        try:
+            _ = one.plan  # opens files; what fails after it is not the item's fault
+        except DataError as error:
+            skipped.append(_skipped(error, one.items[0], one.source_bands, run.skip))
+            if not results and job is run.jobs[-1]:
+                raise
+            continue
+        results.append(_made(job, storage, progress(job.name) if progress else None))
+    return Results(tuple(results), tuple(skipped))
 
 
-def _finish(
-    image: xr.DataArray | xr.Dataset,
-    path: Path,
-    items: Sequence[pystac.Item],
-    chain: dict[str, Any],
-    storage: Storage,
-    counter: Report | None,
-) -> Result:
-    from rsdat import __version__
-
-    write_cog(
-        image,
-        path,
+def _made(job: Job, storage: Storage, counter: Report | None) -> Result:
+    write = job.chain.to_zarr if is_store(job.path) else job.chain.to_cog
+    written = write(
+        job.path,
         dtype=storage.dtype,
+        memory=storage.memory,
         compress=storage.compress,
-        tags={"TIFFTAG_SOFTWARE": f"rsdat {__version__}"},
+        resume=storage.resume,
+        preview=True,
         progress=counter,
     )
-    picture = preview(path, path.with_suffix(".png"))
-    described = describe_result(path, items, chain, preview=picture)
-    return Result(path, picture, described, tuple(item.id for item in items))
+    stack = job.chain.plan.reader.stack
+    inputs = tuple(job.chain.items[one].id for one in stack.meeting(job.chain.geobox))
+    return Result(
+        job.path,
+        None if is_remote(job.path) else beside(job.path, ".png"),
+        beside(job.path, ".json"),
+        inputs,
+        written.bytes,
+        written.skipped,
+    )
+
+
+def _skipped(error: DataError, item: pystac.Item, bands: Sequence[str], allowed: bool) -> Skipped:
+    if not allowed:
+        raise error
+    return Skipped(item.id, ",".join(bands), error.message)

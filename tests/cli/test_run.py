@@ -67,7 +67,12 @@ def test_ndvi_of_one_item(run, sample, tmp_path):
     assert cog_validate(tmp_path / "out.tif", strict=True)[0]
     described = pystac.Item.from_file(str(tmp_path / "out.json"))
     assert described.datetime == item.datetime
-    assert described.properties["rsdat:chain"] == {"index": "ndvi", "mask": "none"}
+    assert described.properties["rsdat:chain"] == {
+        "bands": ["nir", "red"],
+        "masks": [],
+        "steps": [{"index": "ndvi", "formula": "(nir - red) / (nir + red)"}],
+        "resampling": "nearest",
+    }
     assert [link.title for link in described.get_links("derived_from")] == [item.id]
     assert set(described.assets) == {"data", "preview"}
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
@@ -116,7 +121,20 @@ def test_composite_of_a_part_on_another_grid(run, sample, tmp_path):
         (["ndvi", "{sample}", "--bbox", "1,2,3,4", "-o", "x.tif"], 8, "it holds 3 items"),
         (["composite", "{sample}", "--method", "mode", "-o", "x.tif"], 3, "median, mean, min, max"),
         (["composite", "{sample}", "--bands", "swir16", "-o", "x.tif"], 8, "no band 'swir16'"),
-        (["composite", "{sample}", "--index", "evi", "-o", "x.tif"], 3, "not known"),
+        (["composite", "{sample}", "--index", "nvdi", "-o", "x.tif"], 3, "not known"),
+        (["composite", "{sample}", "--index", "nir; red", "-o", "x.tif"], 3, "column 4"),
+        (["composite", "{sample}", "--by", "week", "-o", "x.zarr"], 3, "solar_day"),
+        (["composite", "{sample}", "--by", "month", "-o", "x.tif"], 3, "{date}"),
+        (["composite", "{sample}", "--memory", "much", "-o", "x.tif"], 3, "2GB"),
+        (["composite", "{sample}", "--resampling", "best", "-o", "x.tif"], 3, "bilinear"),
+        (["composite", "{sample}", "--on-error", "stop", "-o", "x.tif"], 3, "fail or skip"),
+        (["composite", "{sample}", "--clip", "{sample}", "-o", "x.tif"], 3, "no geometry"),
+        (["composite", "{sample}", "--clip", "none.json", "-o", "x.tif"], 8, "does not exist"),
+        (["composite", "{sample}", "--mask-band", "fog", "-o", "x.tif"], 8, "no band 'fog'"),
+        (["composite", "{sample}", "--compress", "lzw", "-o", "x.zarr"], 3, "zstd"),
+        (["composite", "{sample}", "-o", "s3://bucket/x.tif"], 3, "to a file system only"),
+        (["index", "swir16 / nir", "{sample}", "--limit", "1", "-o", "x.tif"], 8, "'swir16'"),
+        (["index", "nvdi", "{sample}", "-o", "x.tif"], 3, "not known"),
         (["composite", "{sample}", "--crs", "EPSG:1", "-o", "x.tif"], 3, "EPSG:1"),
         (["composite", "{sample}", "-o", "{sample}/x.tif"], 8, "cannot be written"),
         (["composite", "{sample}", "-o", "x.png"], 3, "does not end in .tif"),

@@ -9,7 +9,7 @@ import pytest
 
 from rsdat.errors import ConfigError, DataError
 from rsdat.raster.outputs import output, outputs
-from rsdat.raster.recipes import run_composite
+from rsdat.raster.recipes import Reading, Storage, composite_run, compute
 
 
 @pytest.fixture
@@ -27,9 +27,12 @@ def test_one_file_for_each_item(items, tmp_path, monkeypatch):
     (tmp_path / "there.tif").mkdir()
     for out in (tmp_path / "new", f"{tmp_path}/new/", tmp_path / "there.tif", "~/2025.v1"):
         folder = Path(out).expanduser()
-        assert outputs(items, out) == [folder / "a_ndvi.tif", folder / "b_ndvi.tif"]
-    assert outputs(items, tmp_path / "{id}-x.tif") == [tmp_path / "a-x.tif", tmp_path / "b-x.tif"]
-    assert [path.name[-6:] for path in outputs(items, tmp_path / "{date}.tif")] == [
+        assert outputs(items, out) == [f"{folder}/a_ndvi.tif", f"{folder}/b_ndvi.tif"]
+    assert outputs(items, tmp_path / "{id}-x.tif") == [
+        f"{tmp_path}/a-x.tif",
+        f"{tmp_path}/b-x.tif",
+    ]
+    assert [path[-6:] for path in outputs(items, tmp_path / "{date}.tif")] == [
         "01.tif",
         "02.tif",
     ]
@@ -62,9 +65,10 @@ def test_a_file_of_someone_else_is_not_written_over_and_an_earlier_result_is(ite
     for text in ("{}", "[1]", "no json", '{"properties": null}'):
         foreign.write_text(text)
         with pytest.raises(DataError, match=r"out\.json is there"):
-            run_composite(items, tmp_path / "out.tif", mask=False)
+            composite_run(items, tmp_path / "out.tif", reading=Reading())
         assert foreign.read_text() == text
         assert not (tmp_path / "out.tif").exists()
     foreign.unlink()
-    run_composite(items, tmp_path / "out.tif", mask=False)
-    run_composite(items, tmp_path / "out.tif", mask=False)
+    for _ in range(2):
+        run = composite_run(items, tmp_path / "out.tif", reading=Reading())
+        compute(run, Storage())

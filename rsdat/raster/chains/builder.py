@@ -161,13 +161,16 @@ class Chain(RadarSteps, Results):
             skipped=(*self.skipped, *skipped),
         )
 
-    def index(self, formula: str, *, name: str | None = None, keep: bool = False) -> Chain:
+    def index(
+        self, formula: str, *, name: str | None = None, keep: bool | Sequence[str] = False
+    ) -> Chain:
         """An index of each date, known by name (``ndvi``, ``evi`` …) or written as a formula.
 
-        ``keep`` keeps the bands beside it; ``name`` is the new band's.
+        ``keep`` keeps the bands beside it, all or those named; ``name`` is the new band's.
         """
         found = find_index(formula)
-        return self.then(Index(found, name or found.name, keep))
+        kept = keep if isinstance(keep, bool) else tuple(keep)
+        return self.then(Index(found, name or found.name, kept))
 
     def apply(
         self,

@@ -58,16 +58,18 @@ def needs(axis: Axis, bands: tuple[str, ...], who: str) -> None:
 
 @dataclass(frozen=True)
 class Index:
-    """An index of each date; the bands it is made of are kept where asked for."""
+    """An index of each date, after those of the bands before that are kept."""
 
     formula: Formula
     name: str
-    keep: bool = False
+    keep: bool | tuple[str, ...] = False
+    """All of them, none, or these."""
 
     def after(self, axis: Axis) -> Axis:
         """The index as the only band, or as the last one."""
         needs(axis, self.formula.bands, f"the index {self.name}")
-        kept = axis.bands if self.keep else ()
+        kept = axis.bands if self.keep is True else self.keep or ()
+        needs(axis, kept, "keep")
         return Axis((*(b for b in kept if b != self.name), self.name), axis.times)
 
     def run(
@@ -80,7 +82,8 @@ class Index:
 
     def words(self) -> dict[str, Any]:
         """Its name or formula."""
-        return {"index": self.name, "formula": str(self.formula.formula)}
+        kept = {"keep": self.keep if self.keep is True else list(self.keep)} if self.keep else {}
+        return {"index": self.name, "formula": str(self.formula.formula), **kept}
 
 
 @dataclass(frozen=True)

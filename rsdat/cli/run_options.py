@@ -1,0 +1,182 @@
+"""The options of `rsdat run`, and what is made of their texts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rsdat.raster.recipes import Reading, Storage
+
+Catalogs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="CATALOG",
+        help="STAC items, catalogs, FeatureCollections, directories of them, or an API.",
+    ),
+]
+Out = Annotated[
+    str, typer.Option("--out", "-o", help="The file (.tif) or Zarr store (.zarr) to write.")
+]
+Bbox = Annotated[
+    str | None, typer.Option("--bbox", metavar="W,S,E,N", help="The part, in degrees.")
+]
+When = Annotated[
+    str | None, typer.Option("--datetime", help="As 2023-08 or 2023-08-01/2023-08-31.")
+]
+Collection = Annotated[str | None, typer.Option("--collections", help="Names, with commas.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="The most items to take.")]
+Resolution = Annotated[
+    float | None, typer.Option("--resolution", help="Edge of a pixel, in the unit of the CRS.")
+]
+Crs = Annotated[str | None, typer.Option("--crs", help="As EPSG:32633; else that of most items.")]
+Resampling = Annotated[
+    str, typer.Option("--resampling", help="nearest, bilinear, cubic, average, …")
+]
+Clip = Annotated[
+    str | None,
+    typer.Option("--clip", metavar="FILE", help="GeoJSON: keep only what lies in it."),
+]
+MaskBand = Annotated[
+    str | None, typer.Option("--mask-band", help="The band of clouds; default scl or qa_pixel.")
+]
+OnError = Annotated[
+    str, typer.Option("--on-error", help="fail, or skip: leave out what cannot be read.")
+]
+DType = Annotated[
+    str | None, typer.Option("--dtype", help="float32, or int16 (numbers are value / 0.0001).")
+]
+Compress = Annotated[
+    str,
+    typer.Option(
+        "--compress", help="zstd, deflate, lzw, lerc_zstd or none; of Zarr zstd, lz4, gzip or none."
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory", metavar="SIZE", help="What tiles may take, as 2GB; in a session each worker's."
+    ),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume/--no-resume", help="Go on where an interrupted run stopped.")
+]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Say what it would take, and compute nothing.")
+]
+SessionName = Annotated[
+    str | None, typer.Option("--session", help="Compute on this session's workers.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def names(text: str | None) -> list[str] | None:
+    """A list from a text with commas."""
+    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+
+
+def bbox_of(text: str | None) -> tuple[float, float, float, float] | None:
+    """West, south, east, north in degrees.
+
+    Raises
+    ------
+    ConfigError
+        The text is not four numbers that make a box.
+    """
+    if text is None:
+        return None
+    from rsdat.catalog.antimeridian import bounding_area
+    from rsdat.errors import ConfigError
+
+    try:
+        numbers = tuple(float(part) for part in text.replace(" ", ",").split(",") if part)
+    except ValueError:
+        raise ConfigError(
+            f"bbox {text!r} is not four numbers",
+            hint="give W,S,E,N in degrees: 13.1,45.9,13.4,46.2",
+        ) from None
+    bounding_area(numbers)
+    west, south, east, north = numbers
+    return west, south, east, north
+
+
+def reading_of(
+    *,
+    bbox: str | None,
+    resolution: float | None,
+    crs: str | None,
+    resampling: str,
+    clip: str | None,
+    mask: bool,
+    mask_band: str | None,
+    on_error: str,
+) -> Reading:
+    """What is to be read; a geometry to clip to is the part as well, where no bbox is named.
+
+    Raises
+    ------
+    ConfigError
+        A text is not what the option takes.
+    """
+    from rsdat.errors import ConfigError
+    from rsdat.raster.recipes import Reading
+
+    if on_error not in ("fail", "skip"):
+        raise ConfigError(f"--on-error {on_error!r} is not possible", hint="use fail or skip")
+    part, geometry = bbox_of(bbox), _geometry(clip)
+    if geometry is not None and part is None:
+        part = tuple(geometry.to_crs("EPSG:4326").boundingbox.bbox)
+    mask = mask or mask_band is not None
+    skip = on_error == "skip"
+    return Reading(part, resolution, crs, resampling, geometry, mask, mask_band, skip)
+
+
+def _geometry(file: str | None) -> Any:
+    if file is None:
+        return None
+    import json
+
+    from rsdat.errors import ConfigError
+    from rsdat.raster.chains.geometry import geometry_of
+    from rsdat.storage import read_text, shown
+
+    text = read_text(file)
+    try:
+        return geometry_of(json.loads(text))
+    except ValueError as error:
+        raise ConfigError(
+            f"{shown(file)} is not JSON: {error}", hint="give a GeoJSON file with a polygon"
+        ) from None
+    except ConfigError as error:
+        raise ConfigError(f"{shown(file)}: {error.message}", hint=error.hint) from None
+
+
+def storage_of(
+    out: str, *, dtype: str | None, compress: str, memory: str | None, resume: bool
+) -> Storage:
+    """How results are stored, and how they are made.
+
+    Raises
+    ------
+    ConfigError
+        A text is not what the option takes.
+    """
+    from rsdat.config.units import parse_memory
+    from rsdat.errors import ConfigError
+    from rsdat.raster.cog import check_compression
+    from rsdat.raster.outputs import is_store
+    from rsdat.raster.recipes import Storage
+    from rsdat.raster.writers.zarr_shards import Encoding
+
+    if is_store(out):
+        Encoding("float32", 0, compress)
+    else:
+        check_compression(compress)
+    if dtype not in (None, "float32", "int16"):
+        raise ConfigError(f"dtype {dtype!r} is not possible", hint="use float32 or int16")
+    try:
+        size = None if memory is None else parse_memory(memory)
+    except ValueError as error:
+        raise ConfigError(f"--memory: {error}", hint="give it as 2GB or 500MB") from None
+    return Storage(dtype, compress, size, resume)
