@@ -14,9 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import xarray as xr
+from typing import TYPE_CHECKING, Any
 
 from rsdat import __version__
 from rsdat.errors import ConfigError, RsdatError
@@ -24,12 +22,14 @@ from rsdat.raster.files import settings
 from rsdat.raster.image import Image, Skipped
 from rsdat.raster.progress import Report
 from rsdat.raster.tiles import current_client
-from rsdat.raster.writers.arrays import image_of
 from rsdat.raster.writers.cog import assemble, check, directory_of
 from rsdat.raster.writers.encode import check_compression, codec
 from rsdat.raster.writers.overviews import check_method, usual_method
 from rsdat.raster.writers.run import Job, Run, job
 from rsdat.raster.writers.workroom import Workroom, cannot_write, workroom
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["Written", "check_compression", "write_cog", "write_image"]
 
@@ -114,6 +114,8 @@ def write_cog(
         A source cannot be read, the disk is full, the directory cannot be written, or another
         process writes the same file.
     """
+    from rsdat.raster.writers.arrays import image_of
+
     image = image_of(data, dtype, scale, nodata)
     return write_image(
         image,

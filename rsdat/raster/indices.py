@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from rsdat.errors import ConfigError
 from rsdat.raster.formula import Formula
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Array = NDArray[Any]
 
@@ -169,6 +171,8 @@ def index(ds: xr.Dataset, what: str | Index, **names: str) -> xr.DataArray:
     ConfigError
         When the index is not known, the formula is wrong, or the dataset lacks a variable.
     """
+    import xarray as xr
+
     wanted = find_index(what)
     variables = {band: names.get(band, band) for band in wanted.bands}
     _check_variables(ds, wanted, variables, names)

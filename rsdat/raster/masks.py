@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pystac
-import xarray as xr
 from numpy.typing import NDArray
 
 from rsdat.errors import ConfigError, DataError
 from rsdat.raster.sources import source
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Array = NDArray[Any]
 
@@ -97,6 +99,8 @@ def mask_clouds(
         The other variables: float ones with NaN, integers with their ``nodata`` value, where
         masked. The quality band itself is left out.
     """
+    import xarray as xr
+
     if band not in ds:
         raise ConfigError(
             f"the dataset has no variable {band!r}; it has {', '.join(map(str, ds.data_vars))}",

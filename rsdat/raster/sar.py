@@ -8,14 +8,16 @@ scene, in the histogram of the whole scene; a single tile may show nothing but w
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from rsdat.errors import ConfigError, DataError
 from rsdat.raster.indices import numbers_of, physical
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Array = NDArray[Any]
 
@@ -232,6 +234,8 @@ def water_frequency(
     known before the first tile can be finished, and a lazy graph of both would hold all scenes in
     memory meanwhile.
     """
+    import xarray as xr
+
     values = _variable(stack, band)
     coarse = _thinned(values) if sample is None else _variable(sample, band)
     if coarse.sizes["time"] != values.sizes["time"]:
@@ -263,7 +267,7 @@ def water_frequency(
 
 
 def _variable(stack: xr.Dataset | xr.DataArray, band: str) -> xr.DataArray:
-    if isinstance(stack, xr.Dataset):
+    if hasattr(stack, "data_vars"):
         if band not in stack:
             raise ConfigError(
                 f"the dataset has no variable {band!r}; it has {', '.join(map(str, stack))}",
