@@ -154,6 +154,23 @@ def test_any_chain(items, steps):
         np.testing.assert_array_equal(dataset.time, made.times)
 
 
+def test_classes_are_numbers(items):
+    made = chain(items, "scl")
+    geometries = {"triangle": metres((3, 2), (30, 8), (12, 55))}
+    assert made.evaluate().dtype == np.uint8
+    found = made.profile(geometries)
+    classes = made.evaluate()[:, 0]
+    inside = geometry_mask(
+        [geometries["triangle"].geom], made.geobox.shape, made.geobox.transform, invert=True
+    )
+    assert set(np.unique(classes[0][inside])) == {4, 9}
+    for date in (0, 2, 3):
+        assert found.scl[0, date].item() == pytest.approx(classes[date][inside].mean())
+    # The second date holds half of the place; nodata is no class.
+    taken = classes[1][inside]
+    assert found.scl_count[0, 1].item() == np.count_nonzero(taken) < inside.sum()
+
+
 def test_points_take_the_pixel_that_holds_them(items):
     made = chain(items, "red").mask_clouds()
     whole = made.evaluate()[:, 0]

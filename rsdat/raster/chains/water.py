@@ -22,6 +22,8 @@ from rsdat.raster.chains.steps import Axis, Step, Upstream, needs
 from rsdat.raster.image import Skipped
 from rsdat.raster.rules import open_water
 from rsdat.raster.sar import NODATA, frequency_classes, scene_limit, scene_threshold
+from rsdat.raster.tiles import cores
+from rsdat.storage import is_remote
 
 Array = NDArray[Any]
 
@@ -31,7 +33,8 @@ FREQUENCY_BANDS = ("water_frequency", "water_class")
 
 #: Pixels of a scene that are looked at; more do not move its histogram.
 _MOST = 1_000_000
-#: Scenes looked at together. From afar their requests wait, and do not compute.
+#: Scenes looked at together where they are far: their requests wait, and do not compute. Files
+#: without overviews take some 60 MB each meanwhile.
 _TOGETHER = 8
 
 
@@ -158,7 +161,9 @@ def limits_found(
     def limit(position: int) -> float:
         return scene_limit(_sample(plan, position, place), linear=linear, **options)
 
-    with ThreadPoolExecutor(_TOGETHER, thread_name_prefix="scene") as pool:
+    far = is_remote(plan.reader.stack.sources[0][0].href)
+    threads = _TOGETHER if far else min(_TOGETHER, cores())
+    with ThreadPoolExecutor(threads, thread_name_prefix="scene") as pool:
         return tuple(pool.map(limit, range(len(times))))
 
 
