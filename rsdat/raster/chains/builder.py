@@ -186,7 +186,8 @@ class Chain(RadarSteps, Results):
         ----------
         function
             Takes float32 (band, y, x), NaN where there is no data, and ``parameters``; gives
-            (bands_out, y, x), or (y, x) for one band. It runs on the workers.
+            (bands_out, y, x), or (y, x) for one band. It runs on the workers. What it gives where
+            it has seen no data at all (halo included) is left out.
         halo
             Pixels around the block that it sees as well, and whose results are cut off: a filter
             of 5 × 5 pixels needs 2.

@@ -134,7 +134,13 @@ class Apply:
                 )
             if self.halo:
                 result = result[:, self.halo : -self.halo, self.halo : -self.halo]
-            yield floats(layer.index, bands, np.ascontiguousarray(result, "float32"))
+            result = np.ascontiguousarray(result, "float32")
+            # A block without data is not computed. So that pixels do not depend on how the result
+            # is cut, what has seen none is NaN everywhere, whatever the function makes of NaN.
+            unseen = _nothing_seen(given, self.halo)
+            if unseen is not None:
+                result = np.where(unseen, np.float32("nan"), result)
+            yield floats(layer.index, bands, result)
 
     @property
     def name(self) -> str:
@@ -156,6 +162,22 @@ class Apply:
         """The function's name and parameters."""
         given = {name: repr(value)[:80] for name, value in self.parameters.items()}
         return {"apply": self.name, **({"parameters": given} if given else {})}
+
+
+def _nothing_seen(values: Array, halo: int) -> Array | None:
+    """(y, x) True where a window of ``halo`` pixels around has no data in any band; None: nowhere.
+
+    ``values`` is (band, y, x) with the halo, the result without.
+    """
+    empty = np.isnan(values).all(axis=0)
+    if not empty.any():
+        return None
+    for axis in (0, 1):
+        size = empty.shape[axis] - 2 * halo
+        empty = np.logical_and.reduce(
+            [empty.take(range(shift, shift + size), axis) for shift in range(2 * halo + 1)]
+        )
+    return empty
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rsdat import chain
 from tests.raster.chains import reference
-from tests.raster.chains.cases import parts, stacks
+from tests.raster.chains.cases import Stack, parts, stacks
 
 equal = np.testing.assert_array_equal
 few = settings(deadline=None, max_examples=25)
@@ -108,3 +108,17 @@ def reach_mean(values):
 def count_around(values):
     seen = np.pad(np.isfinite(values).any(axis=0).astype("float32"), 1)
     return reference.box_filter(seen[None], 1)[0] * 9
+
+
+def test_what_has_seen_no_data_has_none_whatever_the_function_says(shelf):
+    stack = Stack()
+    for day, origin in ((1, (600_000, 5_000_000)), (2, (600_400, 5_000_000))):
+        pixels = np.full((6, 6), 7, "uint8")
+        stack.add(shelf, {"a": pixels}, day=day, origin=origin)
+    made = chain(stack.items, "a").apply(np.nan_to_num)
+    whole = made.evaluate()
+    assert (whole[0, 0, :, :6] == 7).all()
+    assert np.isnan(whole[0, 0, :, 6:]).all()
+    equal(made.evaluate(made.geobox[:, 20:]), whole[..., 20:])
+    wider = chain(stack.items, "a").apply(np.nan_to_num, halo=2).evaluate()[0, 0, 3]
+    equal(wider[5:10], np.float32([7, 0, 0, np.nan, np.nan]))
