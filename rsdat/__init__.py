@@ -14,6 +14,7 @@ _EXPORTS = {
     "get_cluster": "rsdat.cluster",
     "index": "rsdat.raster",
     "load": "rsdat.raster",
+    "make_catalog": "rsdat.catalog",
     "mask_clouds": "rsdat.raster",
     "ndvi": "rsdat.raster",
     "open_catalog": "rsdat.catalog",
@@ -29,6 +30,7 @@ __all__ = [
     "get_cluster",
     "index",
     "load",
+    "make_catalog",
     "mask_clouds",
     "ndvi",
     "open_catalog",
@@ -38,7 +40,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from rsdat.catalog import open_catalog, search
+    from rsdat.catalog import make_catalog, open_catalog, search
     from rsdat.cluster import client, get_cluster
     from rsdat.raster import chain, composite, index, load, mask_clouds, ndvi, write_cog, write_zarr
 

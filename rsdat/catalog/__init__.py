@@ -1,8 +1,9 @@
-"""STAC catalogs: open, search, describe results; and a sample catalog to try things on."""
+"""STAC catalogs: open, search, make, describe results; and a sample catalog to try things on."""
 
 from rsdat.catalog.describe import describe_result
+from rsdat.catalog.making import make_catalog
 from rsdat.catalog.opening import open_catalog
 from rsdat.catalog.sample import make_sample_catalog
 from rsdat.catalog.searching import search
 
-__all__ = ["describe_result", "make_sample_catalog", "open_catalog", "search"]
+__all__ = ["describe_result", "make_catalog", "make_sample_catalog", "open_catalog", "search"]

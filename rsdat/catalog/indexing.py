@@ -143,7 +143,7 @@ def _states(items: list[str]) -> bytes:
 def _moved(catalog: pystac.Catalog, target: str, on_error: OnError) -> Iterator[dict[str, Any]]:
     """Items with links and assets as seen from the index, so that both can be moved together."""
     for found in walk(catalog, on_error=on_error):
-        content = dict(found.item.to_dict() if found.item is not None else found.content)
+        content = found.as_json()
         own = found.href or target
         links = [
             {**link, "href": _seen(str(link.get("href")), own, target)}

@@ -6,6 +6,7 @@ import heapq
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cmp_to_key
 from typing import Any, Literal
 
@@ -176,11 +177,12 @@ def _matching(
         for item in ask(opened, wanted, order, limit):
             yield Found(item.get_self_href(), as_mapping(item), item)
         return
+    root = opened if isinstance(opened, pystac.Catalog) else None
     for found in found_in(opened, wanted, on_error=on_error):
         try:
             held.add(found.content)
             if wanted.meets(found.content):
-                yield found
+                yield replace(found, root=root)
         except DataError as error:
             error = _named(error, found.href)
             if on_error is None:
@@ -195,7 +197,10 @@ def _named(error: DataError, href: str | None) -> DataError:
 def _item(found: Found) -> pystac.Item:
     if found.item is not None:
         return found.item
-    return as_item(found.content, found.href or "")
+    item = as_item(found.content, found.href or "")
+    if found.root is not None:
+        item.set_root(found.root)  # it reads what the item's links lead to, with our credentials
+    return item
 
 
 def _warn(skipped: Sequence[DataError]) -> None:

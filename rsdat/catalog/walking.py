@@ -40,12 +40,22 @@ class Found:
     content
         The item as JSON.
     item
-        The object, where there is one already.
+        The object, where there is one already; ``content`` then has what a search looks at only.
+    root
+        The catalog that was opened.
     """
 
     href: str | None
     content: Mapping[str, Any]
     item: pystac.Item | None = None
+    root: pystac.Catalog | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The whole item as JSON, links and hrefs as they were read."""
+        if self.item is None:
+            return dict(self.content)
+        # Without these, pystac would follow the link to the root.
+        return self.item.to_dict(include_self_link=False, transform_hrefs=False)
 
 
 @dataclass(frozen=True)

@@ -50,12 +50,13 @@ def version() -> None:
 
 
 def _register() -> None:
-    from rsdat.cli import data, env, run, session, site
+    from rsdat.cli import catalog, data, env, run, session, site
 
     session.register(app)
     app.add_typer(site.app, name="site")
     app.add_typer(env.app, name="env")
     app.add_typer(run.app, name="run")
+    app.add_typer(catalog.app, name="catalog")
     app.add_typer(data.app, name="data")
 
 

@@ -1,0 +1,192 @@
+"""A picture of where a catalog's items are: outlines on a grid of degrees, as PNG."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from rasterio.features import rasterize
+from rasterio.transform import from_bounds
+from shapely import affinity
+from shapely.geometry.base import BaseGeometry
+
+from rsdat.catalog.summarising import Summary
+from rsdat.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+
+_WIDTH, _MARGIN, _LINE = 1000, 60, 24
+# Told apart by people who do not see all colours (Okabe and Ito), too.
+_COLOURS = [
+    (0, 114, 178),
+    (213, 94, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (230, 159, 0),
+    (86, 180, 233),
+]
+_INK, _GRID, _PAPER = (60, 60, 60), (215, 215, 215), (255, 255, 255)
+#: Beyond this number the outlines would cover what they enclose.
+_OUTLINES = 1500
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The part of the world that is drawn, and its size in pixels."""
+
+    west: float
+    south: float
+    east: float
+    north: float
+    width: int
+    height: int
+
+    def pixel(self, x: float, y: float) -> tuple[float, float]:
+        """Where a place in degrees is, from the upper left corner of the picture."""
+        across = (x - self.west) / (self.east - self.west) * self.width
+        down = (self.north - y) / (self.north - self.south) * self.height
+        return _MARGIN + across, _MARGIN + down
+
+
+def draw_map(summaries: Sequence[Summary]) -> bytes:
+    """Draw the outlines of the items of collections, each in its colour: the darker, the more.
+
+    Returns
+    -------
+    A PNG. Equirectangular; scaled so that shapes are right in the middle of the picture.
+
+    Raises
+    ------
+    DataError
+        There are no outlines.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    outlined = [(one, list(one.areas)) for one in summaries if one.areas]
+    if not outlined:
+        raise DataError("no item says where it is", hint="give the items geometries")
+    shift = _turn([area for _, areas in outlined for area in areas])
+    outlined = [(one, [_turned(area, shift) for area in areas]) for one, areas in outlined]
+    frame = _frame([area for _, areas in outlined for area in areas])
+    size = (frame.width + 2 * _MARGIN, frame.height + 2 * _MARGIN + _LINE * len(outlined))
+    picture = Image.new("RGB", size, _PAPER)
+    pen = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(14)
+    _grid(pen, frame, font)
+    for number, (summary, areas) in enumerate(outlined):
+        colour = _COLOURS[number % len(_COLOURS)]
+        most = _fill(picture, frame, areas, colour)
+        if len(areas) <= _OUTLINES:
+            for area in areas:
+                _outline(pen, frame, area, colour)
+        y = frame.height + 2 * _MARGIN + _LINE * number - 8
+        pen.rectangle((_MARGIN, y, _MARGIN + 14, y + 14), fill=colour)
+        text = f"{summary.collection or '(no collection)'}: {summary.items} items"
+        text += f", up to {most} at one place" if most > 1 else ""
+        pen.text((_MARGIN + 22, y - 2), text, fill=_INK, font=font)
+    pen.rectangle((_MARGIN, _MARGIN, _MARGIN + frame.width, _MARGIN + frame.height), outline=_INK)
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
+
+
+def _turn(areas: Sequence[BaseGeometry]) -> bool:
+    """Whether the picture is better centred on the antimeridian."""
+    edges = np.array([part.bounds for part in shapely.get_parts(areas)])
+    plain = edges[:, 2].max() - edges[:, 0].min()
+    west = np.where(edges[:, 2] <= 0, edges[:, 0] + 360, edges[:, 0])
+    east = np.where(edges[:, 2] <= 0, edges[:, 2] + 360, edges[:, 2])
+    return bool(east.max() - west.min() < plain)
+
+
+def _turned(area: BaseGeometry, shift: bool) -> BaseGeometry:
+    if not shift:
+        return area
+    parts = [
+        affinity.translate(part, xoff=360) if part.bounds[2] <= 0 else part
+        for part in shapely.get_parts(area)
+    ]
+    return shapely.union_all(parts)
+
+
+def _frame(areas: Sequence[BaseGeometry]) -> Frame:
+    west, south, east, north = shapely.total_bounds(areas)
+    wide, high = max(east - west, 0.02), max(north - south, 0.02)
+    pad = 0.08 * max(wide, high)
+    west, east = west - pad, east + pad
+    south, north = max(south - pad, -90), min(north + pad, 90)
+    stretch = max(math.cos(math.radians((south + north) / 2)), 0.1)
+    ratio = (north - south) / ((east - west) * stretch)
+    if ratio > 1:  # tall: as high as wide ones are wide
+        return Frame(west, south, east, north, max(int(_WIDTH / ratio), 200), _WIDTH)
+    return Frame(west, south, east, north, _WIDTH, max(int(_WIDTH * ratio), 200))
+
+
+def _fill(
+    picture: Image, frame: Frame, areas: Sequence[BaseGeometry], colour: tuple[int, ...]
+) -> int:
+    """Lay a colour over the picture, stronger where more items overlap; the most of them."""
+    from PIL import Image
+    from rasterio.enums import MergeAlg
+
+    shape = frame.height, frame.width
+    grid = from_bounds(frame.west, frame.south, frame.east, frame.north, frame.width, frame.height)
+    kept = [area for area in areas if not area.is_empty]
+    count: Any = rasterize(
+        ((area, 1) for area in kept),
+        out_shape=shape,
+        transform=grid,
+        merge_alg=MergeAlg.add,
+        dtype="int32",
+        all_touched=True,
+    )
+    most = int(count.max())
+    strength = np.log1p(count) / np.log1p(max(most, 1))
+    alpha = np.where(count > 0, 40 + 150 * strength * (most > 1), 0).astype("uint8")
+    layer = Image.new("RGB", (frame.width, frame.height), colour)
+    picture.paste(layer, (_MARGIN, _MARGIN), Image.fromarray(alpha))
+    return most
+
+
+def _outline(pen: ImageDraw, frame: Frame, area: BaseGeometry, colour: tuple[int, ...]) -> None:
+    for part in shapely.get_parts(area):
+        line = part.exterior if part.geom_type == "Polygon" else part
+        points = [frame.pixel(x, y) for x, y, *_ in line.coords]
+        if len(points) == 1:
+            x, y = points[0]
+            pen.ellipse((x - 3, y - 3, x + 3, y + 3), outline=colour)
+        else:
+            pen.line(points, fill=colour, width=1)
+
+
+def _grid(pen: ImageDraw, frame: Frame, font: Any) -> None:
+    bottom, right = _MARGIN + frame.height, _MARGIN + frame.width
+    for degrees in _ticks(frame.west, frame.east):
+        x, _ = frame.pixel(degrees, frame.north)
+        pen.line((x, _MARGIN, x, bottom), fill=_GRID)
+        label = _label((degrees + 180) % 360 - 180, "EW")
+        pen.text((x, bottom + 6), label, fill=_INK, font=font, anchor="ma")
+    for degrees in _ticks(frame.south, frame.north):
+        _, y = frame.pixel(frame.west, degrees)
+        pen.line((_MARGIN, y, right, y), fill=_GRID)
+        pen.text((_MARGIN - 6, y), _label(degrees, "NS"), fill=_INK, font=font, anchor="rm")
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    rough = (high - low) / 6
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * one for one in (1, 2, 3, 5, 10) if power * one >= rough)
+    first = math.ceil(low / step)
+    return [round(step * number, 6) for number in range(first, math.floor(high / step) + 1)]
+
+
+def _label(degrees: float, sides: str) -> str:
+    side = "" if degrees in (0, -180) else sides[degrees < 0]
+    return f"{abs(degrees):g}°{side}"

@@ -1,0 +1,232 @@
+"""The `rsdat catalog` commands: make, extend, check, show and index STAC catalogs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rsdat.catalog.making import Made, OnError
+    from rsdat.catalog.summarising import Summary
+
+app = typer.Typer(no_args_is_help=True, help="STAC catalogs: make, extend, check, show, index.")
+
+Catalog = Annotated[str, typer.Argument(metavar="CATALOG", help="Its directory, file or address.")]
+Source = Annotated[str, typer.Argument(metavar="DIR|URL", help="Where the raster files lie.")]
+Collection = Annotated[str | None, typer.Option(help="Id of the collection for the items.")]
+PatternText = Annotated[
+    str | None, typer.Option("--pattern", help="Form of the names: '{id}_{date}_{band}.tif'.")
+]
+Errors = Annotated[str, typer.Option("--on-error", help="Files that cannot be used: raise, skip.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+@app.command()
+def make(
+    source: Source,
+    out: Annotated[str, typer.Option("--out", "-o", help="Where the catalog is to be made.")],
+    collection: Collection = None,
+    pattern: PatternText = None,
+    on_error: Errors = "raise",
+    as_json: Json = False,
+) -> None:
+    """Make a catalog of the raster files below a directory.
+
+    Grid, bands and time are read from the files; which files make up an item, from their names.
+    """
+    from rsdat.catalog import make_catalog
+
+    made = make_catalog(
+        source, out, collection=collection, pattern=pattern, on_error=_on_error(on_error)
+    )
+    _report(made, "written", as_json)
+
+
+@app.command()
+def add(
+    catalog: Catalog,
+    source: Annotated[str, typer.Argument(metavar="DIR|URL|ITEM", help="Files, or a STAC item.")],
+    collection: Collection = None,
+    pattern: PatternText = None,
+    on_error: Errors = "raise",
+    as_json: Json = False,
+) -> None:
+    """Add raster files, or a STAC item, to a catalog."""
+    from rsdat.catalog.making import add_to_catalog
+
+    made = add_to_catalog(
+        catalog, source, collection=collection, pattern=pattern, on_error=_on_error(on_error)
+    )
+    _report(made, "added", as_json)
+
+
+@app.command()
+def update(
+    catalog: Catalog,
+    prune: Annotated[bool, typer.Option("--prune", help="Take out files that are gone.")] = False,
+    on_error: Errors = "raise",
+    as_json: Json = False,
+) -> None:
+    """Read the files again that have changed since they were added."""
+    from rsdat.catalog.updating import update_catalog
+
+    _report(update_catalog(catalog, prune=prune, on_error=_on_error(on_error)), "updated", as_json)
+
+
+@app.command()
+def validate(
+    catalog: Catalog,
+    assets: Annotated[
+        bool, typer.Option("--assets", help="Look if local files of assets are there.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Check a catalog with all its items, offline; the exit code is 8 if something is wrong."""
+    from rsdat.catalog.validating import validate_catalog
+    from rsdat.cli.output import print_json
+    from rsdat.errors import DataError
+
+    found = validate_catalog(catalog, assets=assets)
+    if as_json:
+        problems = [{"place": place, "problem": words} for place, words in found.problems]
+        print_json({"checked": found.checked, "problems": problems, "unchecked": found.unchecked})
+        if problems:
+            raise typer.Exit(DataError.exit_code)
+        return
+    for place, words in found.problems:
+        print(f"{place}: {words}")
+    print(f"{found.checked} files checked, {len(found.problems)} problems")
+    for extension, count in sorted(found.unchecked.items()):
+        print(f"not checked: {extension} ({count} files)")
+    if found.problems:
+        raise typer.Exit(DataError.exit_code)
+
+
+@app.command()
+def show(
+    catalog: Catalog,
+    picture: Annotated[
+        Path | None, typer.Option("--map", help="Draw where the items are: a PNG.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a catalog holds: collections, items, times, assets, size."""
+    from rsdat.catalog import open_catalog
+    from rsdat.catalog.api import is_api
+    from rsdat.catalog.summarising import summarise
+    from rsdat.cli.output import print_json, print_table
+    from rsdat.errors import ConfigError, DataError
+
+    opened = open_catalog(catalog)
+    if is_api(opened):
+        raise ConfigError(
+            "an API is not counted item by item", hint="search it: rsdat.search(…) in Python"
+        )
+    errors: list[DataError] = []
+    summaries = summarise(opened, on_error=errors.append)
+    if picture is not None:
+        from rsdat.catalog.mapping import draw_map
+        from rsdat.storage import write_atomically
+
+        write_atomically(picture, draw_map(summaries))
+    if as_json:
+        print_json([_facts(one) for one in summaries])
+    else:
+        head = ("COLLECTION", "ITEMS", "FIRST", "LAST", "BBOX", "CRS", "SIZE", "ASSETS")
+        print_table(head, [_row(one) for one in summaries])
+    for error in errors:
+        typer.echo(f"left out: {error.message}", err=True)
+    if errors:
+        raise typer.Exit(DataError.exit_code)
+
+
+@app.command()
+def index(catalog: Catalog, as_json: Json = False) -> None:
+    """Write an index beside a catalog, which makes searches fast.
+
+    It is a stac-geoparquet file (catalog.parquet). It is used while it fits the catalog; run this
+    again after changes.
+    """
+    import pystac
+
+    from rsdat.catalog import open_catalog
+    from rsdat.catalog.api import is_api
+    from rsdat.catalog.indexing import make_index
+    from rsdat.cli.output import print_json
+    from rsdat.errors import ConfigError
+    from rsdat.storage import shown
+
+    opened = open_catalog(catalog)
+    if not isinstance(opened, pystac.Catalog) or is_api(opened):
+        raise ConfigError(
+            f"{shown(catalog)} is no static catalog", hint="an index belongs beside a catalog.json"
+        )
+    place, count = make_index(opened)
+    if as_json:
+        print_json({"index": place, "items": count})
+    else:
+        print(f"{shown(place)}: {count} items")
+
+
+def _on_error(word: str) -> OnError:
+    from rsdat.errors import ConfigError
+
+    if word == "raise" or word == "skip":
+        return word
+    raise ConfigError(f"--on-error {word!r} is not known", hint="raise or skip")
+
+
+def _report(made: Made, done: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from rsdat.cli.output import print_json
+    from rsdat.storage import shown
+
+    if as_json:
+        print_json(asdict(made))
+        return
+    for word, lines in (("note", made.notes), ("removed", made.removed), ("skipped", made.skipped)):
+        for line in lines:
+            typer.echo(f"{word}: {line}", err=True)
+    print(f"{shown(made.catalog)}: {made.items} items with {made.assets} files {done}")
+
+
+def _facts(summary: Summary) -> dict[str, Any]:
+    return {
+        "collection": summary.collection,
+        "items": summary.items,
+        "first": summary.first.isoformat() if summary.first else None,
+        "last": summary.last.isoformat() if summary.last else None,
+        "bbox": summary.bbox,
+        "crs": sorted(summary.codes),
+        "size": summary.size,
+        "assets": summary.assets,
+    }
+
+
+def _row(summary: Summary) -> tuple[str, ...]:
+    times = [f"{time:%Y-%m-%d}" if time else "-" for time in (summary.first, summary.last)]
+    codes = sorted(summary.codes)
+    crs = ",".join(codes[:3]) + (f" and {len(codes) - 3} more" if len(codes) > 3 else "")
+    assets = sorted(summary.assets)
+    words = " ".join(assets[:8]) + (f" and {len(assets) - 8} more" if len(assets) > 8 else "")
+    return (
+        summary.collection or "-",
+        str(summary.items),
+        *times,
+        ",".join(f"{edge:.2f}" for edge in summary.bbox or []) or "-",
+        crs or "-",
+        _size(summary.size) if summary.size else "-",
+        words or "-",
+    )
+
+
+def _size(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.1f} {unit}"
