@@ -79,7 +79,7 @@ def places_of(given: Any) -> tuple[Place, ...]:
 
 def locate(place: Place, geobox: GeoBox) -> Target | None:
     """Where a place lies on a grid; None: outside."""
-    shape = projected(place.geometry, geobox.crs)
+    shape = projected(place.geometry, geobox)
     turns = (0, 360, -360) if geobox.crs.geographic else (0,)  # a grid may go on beyond 180 degrees
     for turn in turns:
         moved = _moved(shape, turn)

@@ -60,7 +60,11 @@ def profile(
     points = {number: as_point(targets[number], plan.geobox) for number in small}
     skipped |= run.add({number: one for number, one in points.items() if one}, sums)
     outside += [named[number].name for number, one in points.items() if one is None]
-    cut = [named[number].name for number, target in targets.items() if target.cut]
+    cut = [
+        named[number].name
+        for number, target in targets.items()
+        if target.cut and sums.pixels[number]
+    ]
     return _dataset(named, sums, plan, statistics, _notes(outside, cut, skipped))
 
 

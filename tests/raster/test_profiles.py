@@ -315,6 +315,16 @@ def test_places_at_the_edge_are_cut(items):
     same(made.profile({"over": over}, statistics=EVERYTHING), made, {"over": over})
 
 
+@pytest.mark.parametrize("edges", [(-180, -90, 180, 90), (-180, -80, 45, 89), (-60, 0, 80, 80)])
+def test_a_place_larger_than_the_projection(items, edges):
+    made = chain(items, "red")
+    dataset = made.profile({"wide": box(*edges)}, statistics=EVERYTHING)
+    grid = Geometry(made.geobox.extent.geom, UTM)
+    assert dataset.attrs == {"cut": ["wide"]}
+    same(dataset.assign_coords(place=["grid"]), made, {"grid": grid})
+    np.testing.assert_array_equal(made.clip(box(*edges)).evaluate(), made.evaluate())
+
+
 def test_a_tiny_place_beside_the_grid_is_outside(items):
     made = chain(items, "red")
     # Its box meets the grid, no centre of a pixel does, and its middle is beyond the edge.

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pystac
 from numpy.typing import NDArray
-from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
@@ -18,6 +17,8 @@ from rsdat.errors import ConfigError, DataError
 # Edges are straight in the geometry's own CRS. Points this far apart keep them so in another one,
 # to some centimetres.
 _STEP_DEGREES, _STEP_METRES = 0.01, 1000.0
+# Degrees of longitude and latitude beyond which transverse Mercator, say, gives no sense.
+_WIDE, _HIGH = 60.0, 84.0
 
 # rasterio changes the process's warning filters for a moment where it makes a raster in memory;
 # two threads at a time would let a warning of it out, or leave the filters changed.
@@ -58,10 +59,26 @@ def _from_mapping(given: Any) -> Geometry:
         ) from None
 
 
-def projected(geometry: Geometry, crs: CRS) -> Any:
-    """A geometry (shapely) in another CRS, its edges as straight as they were in its own."""
-    step = _STEP_DEGREES if geometry.crs.geographic else _STEP_METRES
-    return geometry.to_crs(crs, resolution=step).geom
+def projected(geometry: Geometry, geobox: GeoBox) -> Any:
+    """A geometry (shapely) in the CRS of a grid, its edges as straight as they were in its own."""
+    degrees = geometry.crs.geographic
+    if degrees and not geobox.crs.geographic and _wide(geometry):
+        geometry = _near(geometry, geobox)
+    return geometry.to_crs(geobox.crs, resolution=_STEP_DEGREES if degrees else _STEP_METRES).geom
+
+
+def _wide(geometry: Geometry) -> bool:
+    """Whether it reaches where the projection of a grid has no place for it, most likely."""
+    west, south, east, north = geometry.geom.bounds
+    return bool(east - west > _WIDE or south < -_HIGH or north > _HIGH)
+
+
+def _near(geometry: Geometry, geobox: GeoBox) -> Geometry:
+    """The part of a geometry within a degree of a grid."""
+    from shapely import box, make_valid
+
+    bounds = geobox.geographic_extent.geom.buffer(1).bounds
+    return Geometry(make_valid(geometry.geom).intersection(box(*bounds)), geometry.crs)
 
 
 def inside(shape: Any, geobox: GeoBox) -> NDArray[np.bool_]:

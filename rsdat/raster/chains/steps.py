@@ -202,7 +202,7 @@ class Clip:
             yield layer if everything else layer.hide(outside)
 
     def _outside(self, geobox: GeoBox) -> Array:
-        shape = projected(self.geometry, geobox.crs)
+        shape = projected(self.geometry, geobox)
         if not shape.intersects(geobox.extent.geom):
             return np.ones(tuple(geobox.shape), bool)
         return ~inside(shape, geobox)
