@@ -15,13 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import rasterio
 
 from rsdat.storage import gdal, is_remote
 
-#: Idle datasets that are kept. Opening a local file takes a millisecond; a remote one, requests.
-KEPT_LOCAL = 8
-KEPT_REMOTE = 48
+#: Bytes of buffers in idle datasets that are kept: a block each. Opening a local file takes a
+#: millisecond; a remote one, requests.
+KEPT_LOCAL = 40_000_000
+KEPT_REMOTE = 120_000_000
 
 #: Seconds after which a remote file is opened anew (two requests): it may have been replaced.
 KEPT_SECONDS = 60
@@ -34,14 +36,20 @@ Key = tuple[str, int | None, tuple[int, int, int] | None]
 class _Handle:
     opened: Any
     since: float
+    weight: int
+    """Bytes of its buffer."""
 
 
 @dataclass
 class _Idle:
-    """Idle datasets, the longest unused first."""
+    """Idle datasets, the longest unused first.
+
+    The heaviest are closed first: of a stack too large to be kept, those with small blocks, such as
+    coarse masks whose blocks several tiles share, then stay open with what GDAL has cached of them.
+    """
 
     kept: OrderedDict[Key, list[_Handle]] = field(default_factory=OrderedDict)
-    count: int = 0
+    weight: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, key: Key, oldest: float) -> _Handle | None:
@@ -49,7 +57,7 @@ class _Idle:
             handles = self.kept.get(key, [])
             while handles:
                 handle = handles.pop()
-                self.count -= 1
+                self.weight -= handle.weight
                 if handle.since >= oldest:
                     return handle
                 handle.opened.close()
@@ -60,23 +68,24 @@ class _Idle:
         with self.lock:
             self.kept.setdefault(key, []).append(handle)
             self.kept.move_to_end(key)
-            self.count += 1
-            while self.count > most:
-                first = next(iter(self.kept))
-                if self.kept[first]:
-                    surplus.append(self.kept[first].pop(0))
-                    self.count -= 1
-                else:
-                    del self.kept[first]
+            self.weight += handle.weight
+            while self.weight > most:
+                heaviest = max(
+                    (key for key, handles in self.kept.items() if handles),
+                    key=lambda key: self.kept[key][0].weight,
+                )
+                surplus.append(self.kept[heaviest].pop(0))
+                self.weight -= surplus[-1].weight
+            for empty in [key for key, handles in self.kept.items() if not handles]:
+                del self.kept[empty]
         for one in surplus:
             one.opened.close()
-
 
     def clear(self) -> None:
         with self.lock:
             handles = [handle for some in self.kept.values() for handle in some]
             self.kept.clear()
-            self.count = 0
+            self.weight = 0
         for one in handles:
             one.opened.close()
 
@@ -125,9 +134,15 @@ def dataset(href: str, level: int | None = None) -> Any:
         )
         if found is None:
             options = {} if level is None else {"overview_level": level}
-            found = _Handle(rasterio.open(path, **options), now)
+            opened = rasterio.open(path, **options)
+            found = _Handle(opened, now, _weight(opened))
         mine[key] = found, remote
     return mine[key][0].opened
+
+
+def _weight(opened: Any) -> int:
+    rows, columns = opened.block_shapes[0]
+    return int(rows * columns * np.dtype(opened.dtypes[0]).itemsize) + 65_536
 
 
 def forget() -> None:

@@ -9,6 +9,7 @@ Other resamplings are GDAL's warper.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,13 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from rsdat.errors import DataError
-from rsdat.raster.coordinates import axis_indices, overview_level, pixel_map, sampling
+from rsdat.raster.coordinates import (
+    axis_indices,
+    overview_level,
+    pixel_map,
+    sampling,
+    scale_between,
+)
 from rsdat.raster.files import Header, attempt, dataset, describe
 from rsdat.raster.sources import Source
 from rsdat.storage import shown
@@ -85,8 +92,12 @@ class Stored:
     """What may stand for "no data" among the stored numbers."""
 
 
-def read_stored(source: Source, geobox: GeoBox, *, resampling: str = "nearest") -> Stored:
+def read_stored(
+    source: Source, geobox: GeoBox, *, resampling: str = "nearest", out: Array | None = None
+) -> Stored:
     """Pixels of a source on a grid as stored numbers: the same pixels that :func:`read` scales.
+
+    They are put into ``out`` (y, x) where that has the file's type and it spares a copy.
 
     Raises
     ------
@@ -96,12 +107,40 @@ def read_stored(source: Source, geobox: GeoBox, *, resampling: str = "nearest") 
 
     def work() -> tuple[Header, Array, Array | None]:
         head = describe(dataset(source), source)
-        return head, *_pixels(source, head, geobox, resampling)
+        return head, *_pixels(source, head, geobox, resampling, out=out)
 
     head, values, valid = attempt(work, source, geobox)
     scale, offset = calibration_of(source, head)
     fill = fill_value(source, head, values.dtype.name)
     return Stored(values, _missing(source, head, values, valid), scale, offset, fill)
+
+
+def read_mask(source: Source, geobox: GeoBox, invalid: Callable[[Array], Array]) -> Array:
+    """Where a quality band says "do not use" on a grid, nearest neighbour: bool (y, x).
+
+    ``invalid`` is asked about the stored numbers on the file's own pixels, which are fewer than
+    the grid's where the file is coarser. True where nothing is known.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read.
+    """
+
+    def work() -> tuple[Array, Array | None]:
+        head = describe(dataset(source), source)
+        nodata = nodata_of(source, head)
+
+        def decide(block: Array) -> Array:
+            result = invalid(block)
+            return result if nodata is None else result | (block == nodata)
+
+        return _pixels(source, head, geobox, "nearest", decide)
+
+    values, valid = attempt(work, source, geobox)
+    if valid is not None:
+        values[~valid] = True
+    return values
 
 
 def calibration_of(source: Source, head: Header) -> tuple[float, float]:
@@ -169,17 +208,27 @@ def _scaled(source: Source, head: Header, values: Array, valid: Array | None) ->
 
 
 def _pixels(
-    source: Source, head: Header, geobox: GeoBox, resampling: str
+    source: Source,
+    head: Header,
+    geobox: GeoBox,
+    resampling: str,
+    change: Callable[[Array], Array] | None = None,
+    out: Array | None = None,
 ) -> tuple[Array, Array | None]:
-    """Stored numbers on the grid, and where they come from the file (None: everywhere)."""
+    """Stored numbers on the grid, and where they come from the file (None: everywhere).
+
+    ``change`` (nearest neighbour only) makes other numbers of them on the file's own pixels.
+    """
+    if out is not None and out.dtype.name != head.dtype:
+        out = None
     same_crs = head.geobox.crs == geobox.crs
     nearest = resampling == "nearest" or source.categorical
     steps = ~head.geobox.transform * geobox.transform
     straight = same_crs and abs(steps.b) < 1e-9 and abs(steps.d) < 1e-9
     if straight and (nearest or _coincide(steps)):
-        return _choose(source, head, geobox)
-    if nearest:
-        return _gather(source, head, geobox)
+        return _choose(source, head, geobox, change, out)
+    if nearest or change is not None:
+        return _gather(source, head, geobox, change)
     return _warp(source, head, geobox, resampling)
 
 
@@ -188,7 +237,13 @@ def _coincide(steps: Any) -> bool:
     return all(abs(shift) < 1e-6 for shift in shifts)
 
 
-def _choose(source: Source, head: Header, geobox: GeoBox) -> tuple[Array, Array | None]:
+def _choose(
+    source: Source,
+    head: Header,
+    geobox: GeoBox,
+    change: Callable[[Array], Array] | None,
+    out: Array | None,
+) -> tuple[Array, Array | None]:
     steps = ~head.geobox.transform * geobox.transform
     opened, grid = _at_scale(source, head, min(abs(steps.a), abs(steps.e)))
     steps = ~grid.transform * geobox.transform
@@ -196,30 +251,44 @@ def _choose(source: Source, head: Header, geobox: GeoBox) -> tuple[Array, Array 
     columns = axis_indices(steps.a, steps.c, geobox.width)
     row_in = (rows >= 0) & (rows < grid.height)
     column_in = (columns >= 0) & (columns < grid.width)
-    values = np.zeros(tuple(geobox.shape), opened.dtypes[source.band - 1])
+    everywhere = bool(row_in.all() and column_in.all())
+    if everywhere and change is None and out is not None and _runs(rows) and _runs(columns):
+        window = Window(int(columns[0]), int(rows[0]), len(columns), len(rows))
+        opened.read(source.band, window=window, out=out)
+        return out, None
+    dtype = opened.dtypes[source.band - 1] if change is None else "bool"
     if not (row_in.any() and column_in.any()):
-        return values, np.zeros(values.shape, bool)
-    part = _take(opened, source.band, rows[row_in], columns[column_in])
-    if row_in.all() and column_in.all():
+        return np.zeros(tuple(geobox.shape), dtype), np.zeros(tuple(geobox.shape), bool)
+    part = _take(opened, source.band, rows[row_in], columns[column_in], change)
+    if everywhere:
         return part, None
+    values = np.zeros(tuple(geobox.shape), dtype)
     valid = row_in[:, None] & column_in[None, :]
     values[valid] = part.ravel()
     return values, valid
 
 
-def _take(opened: Any, band: int, rows: Array, columns: Array) -> Array:
+def _take(
+    opened: Any,
+    band: int,
+    rows: Array,
+    columns: Array,
+    change: Callable[[Array], Array] | None,
+) -> Array:
     left, right = int(columns.min()), int(columns.max()) + 1
     height = int(rows.max()) - int(rows.min()) + 1
     if _runs(rows) and _runs(columns):
-        return np.asarray(
-            opened.read(band, window=Window(left, int(rows[0]), right - left, height))
-        )
+        block = opened.read(band, window=Window(left, int(rows[0]), right - left, height))
+        return np.asarray(block if change is None else change(block))
     strips = max(1, -(-height * (right - left) // _STRIP)) if height > 2 * len(rows) else 1
     parts = []
     for some in np.array_split(rows, min(strips, len(rows))):
         top, bottom = int(some.min()), int(some.max()) + 1
         block = opened.read(band, window=Window(left, top, right - left, bottom - top))
-        parts.append(block[some - top][:, columns - left])
+        if change is not None:
+            block = change(block)
+        # Two takes: indexing would leave the columns in front, and all that follows would be slow.
+        parts.append(block.take(some - top, axis=0).take(columns - left, axis=1))
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -227,14 +296,20 @@ def _runs(indices: Array) -> bool:
     return bool((np.diff(indices) == 1).all())
 
 
-def _gather(source: Source, head: Header, geobox: GeoBox) -> tuple[Array, Array | None]:
+def _gather(
+    source: Source,
+    head: Header,
+    geobox: GeoBox,
+    change: Callable[[Array], Array] | None,
+) -> tuple[Array, Array | None]:
     taken = sampling(geobox, head.geobox, head.overviews)
-    values = np.zeros(tuple(geobox.shape), head.dtype)
+    values = np.zeros(tuple(geobox.shape), head.dtype if change is None else "bool")
     if taken is None:
         return values, np.zeros(values.shape, bool)
     opened = dataset(source, taken.level)
     top, left, height, width = taken.window
-    block = opened.read(source.band, window=Window(left, top, width, height)).reshape(-1)
+    block = opened.read(source.band, window=Window(left, top, width, height))
+    block = (block if change is None else change(block)).reshape(-1)
     step = max(1, _STRIP // 64 // max(geobox.width, 1))
     for start in range(0, geobox.height, step):  # numpy copies an index before it takes
         rows = slice(start, start + step)
@@ -262,9 +337,16 @@ def _warp(
     if not near.any():
         return nothing, np.zeros(nothing.shape, bool)
     nodata = nodata_of(source, head)
-    options = {"add_alpha": True} if nodata is None else {"src_nodata": nodata, "nodata": nodata}
+    options: dict[str, Any] = {"src_nodata": nodata, "nodata": nodata}
+    if nodata is None:
+        options = {"add_alpha": True}
+    across, down, least = scale_between(geobox, head.geobox)
+    opened, grid = _at_scale(source, head, least)
+    # GDAL would take the kernel's size from each block's own extent, and its edges would show.
+    options["XSCALE"] = grid.width / head.geobox.width / across
+    options["YSCALE"] = grid.height / head.geobox.height / down
     with WarpedVRT(
-        dataset(source),
+        opened,
         src_crs=head.geobox.crs.to_wkt(),
         crs=geobox.crs.to_wkt(),
         transform=geobox.transform,

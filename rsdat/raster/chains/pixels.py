@@ -17,7 +17,7 @@ from rsdat.errors import DataError
 from rsdat.raster.chains.layers import Layer
 from rsdat.raster.chains.stack import Stack
 from rsdat.raster.image import Skipped
-from rsdat.raster.reading import Stored, read_stored
+from rsdat.raster.reading import Stored, read_mask, read_stored
 from rsdat.raster.sources import Source
 from rsdat.storage import is_remote
 
@@ -37,9 +37,8 @@ class Mask:
     decide: Callable[..., Any]
     options: Any = None
 
-    def invalid(self, quality: Stored) -> Array:
-        """(y, x) True where the pixel is masked, or nothing is known of its quality."""
-        values = quality.values
+    def invalid(self, values: Array) -> Array:
+        """True where a stored number of the quality band means "do not use"."""
         given = (values,) if self.options is None else (values, self.options)
         result = self.decide(*given)
         invalid = np.asarray(result, dtype=bool)
@@ -48,7 +47,7 @@ class Mask:
                 f"the mask's function gave an array of shape {invalid.shape} for {values.shape}",
                 hint="it takes the quality band (y, x) and gives True where a pixel is unusable",
             )
-        return invalid if quality.missing is None else invalid | quality.missing
+        return invalid
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +58,8 @@ class Reader:
     masks: tuple[Mask, ...]
     resampling: str
     skip: bool
+    dtype: str
+    """The type that the bands' files have, most often."""
 
     def layers(
         self, geobox: GeoBox, positions: Sequence[int], report: Callable[[Skipped], None]
@@ -77,7 +78,12 @@ class Reader:
             try:
                 invalid = self._invalid(position, geobox)
                 if invalid is None or not invalid.all():
-                    yield position, (self._bands(position, geobox), invalid)
+                    room = self._room(position, geobox)
+                    stored = [
+                        self._band(one, geobox, plane)
+                        for one, plane in zip(self._sources(position), room, strict=True)
+                    ]
+                    yield position, (room, stored, invalid)
             except DataError as error:
                 report(self._skipped(position, error))
 
@@ -86,7 +92,7 @@ class Reader:
         pool = _pool()
         waiting = iter(wanted)
         masks: deque[tuple[int, Future[Any]]] = deque()
-        bands: deque[tuple[int, Any, list[Future[Any]]]] = deque()
+        bands: deque[tuple[int, Array, Any, list[Future[Any]]]] = deque()
         try:
             while True:
                 while len(masks) < AHEAD and (position := next(waiting, None)) is not None:
@@ -99,19 +105,20 @@ class Reader:
                         report(self._skipped(position, error))
                         continue
                     if invalid is None or not invalid.all():
+                        room = self._room(position, geobox)
                         asked = [
-                            pool.submit(read_stored, one, geobox, resampling=self.resampling)
-                            for one in self._sources(position)
+                            pool.submit(self._band, one, geobox, plane)
+                            for one, plane in zip(self._sources(position), room, strict=True)
                         ]
-                        bands.append((position, invalid, asked))
+                        bands.append((position, room, invalid, asked))
                 if bands:
-                    position, invalid, asked = bands.popleft()
+                    position, room, invalid, asked = bands.popleft()
                     try:
                         stored = [future.result() for future in asked]
                     except DataError as error:
                         report(self._skipped(position, error))
                         continue
-                    yield position, (stored, invalid)
+                    yield position, (room, stored, invalid)
                 elif not masks:
                     return
         finally:
@@ -126,23 +133,26 @@ class Reader:
         row = self.stack.sources[position]
         result: Array | None = None
         for mask, one in zip(self.masks, row[len(row) - len(self.masks) :], strict=True):
-            invalid = mask.invalid(read_stored(one, geobox))
+            invalid = read_mask(one, geobox, mask.invalid)
             result = invalid if result is None else result | invalid
         return result
 
-    def _bands(self, position: int, geobox: GeoBox) -> list[Stored]:
-        return [
-            read_stored(one, geobox, resampling=self.resampling) for one in self._sources(position)
-        ]
+    def _band(self, source: Source, geobox: GeoBox, plane: Array) -> Stored:
+        return read_stored(source, geobox, resampling=self.resampling, out=plane)
 
-    def _layer(self, position: int, stored: list[Stored], invalid: Array | None) -> Layer:
+    def _room(self, position: int, geobox: GeoBox) -> Array:
+        """Where the bands of an item are read into, so that nothing is copied."""
+        return np.empty((len(self._sources(position)), *geobox.shape), self.dtype)
+
+    def _layer(
+        self, position: int, room: Array, stored: list[Stored], invalid: Array | None
+    ) -> Layer:
         types = {one.values.dtype for one in stored}
-        dtype = types.pop() if len(types) == 1 else np.dtype("float32")
-        if len(stored) == 1:
-            values = stored[0].values[None]
-        else:
-            values = np.empty((len(stored), *stored[0].values.shape), dtype)
-            for plane, one in zip(values, stored, strict=True):
+        values = room
+        if types != {room.dtype}:
+            values = np.empty(room.shape, types.pop() if len(types) == 1 else "float32")
+        for plane, one in zip(values, stored, strict=True):
+            if one.values.base is not values:
                 plane[...] = one.values
         missing = _united(values.shape, invalid, [one.missing for one in stored])
         numbers = tuple((one.scale, one.offset) for one in stored)

@@ -36,7 +36,7 @@ def make_plan(chain: Chain) -> Plan:
     )
     bands = (*chain.source_bands, *(mask.band for mask in chain.masks))
     stack = Stack(bands, chain.sources, chain.dates, bounds_in(different, places, geobox))
-    reader = Reader(stack, chain.masks, asked.resampling, asked.skip)
+    reader = Reader(stack, chain.masks, asked.resampling, asked.skip, heads[0].dtype)
     encoding = _natural(chain, heads)
     plan = Plan(geobox, reader, chain.steps, encoding, different, places)
     return replace(plan, encoding=_for_bands(encoding, len(plan.axis.bands)))
