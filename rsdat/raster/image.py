@@ -52,5 +52,7 @@ class Image:
     times: tuple[np.datetime64, ...] | None = None
     blocks: tuple[int, int] = (512, 512)
     """Rows and columns that a tile should be a multiple of, to read each source block once."""
+    waits: bool = False
+    """Whether tiles wait for a network: more of them are in work then than there are cores."""
     bytes_per_pixel: int = 16
     """Memory that computing one output pixel takes at its peak, all dates and bands included."""

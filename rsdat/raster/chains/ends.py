@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 
 from rsdat.raster.chains.composites import Composite
 from rsdat.raster.chains.plan import Plan
-from rsdat.raster.chains.sizes import EDGES, blocks_of, bytes_per_pixel, tile_edge
+from rsdat.raster.chains.sizes import EDGES, MEMORY, blocks_of, bytes_per_pixel, far, tile_edge
 from rsdat.raster.chains.stack import first_headers
 from rsdat.raster.chains.steps import Apply
 from rsdat.raster.encoding import encoding
@@ -68,6 +68,7 @@ def image_of(
         token=token(chain, plan),
         times=None if times is None else tuple(times),
         blocks=blocks_of(plan, head) or (EDGES[0], EDGES[0]),
+        waits=far(plan),
         bytes_per_pixel=bytes_per_pixel(plan, head.dtype),
     )
 
@@ -130,8 +131,7 @@ def to_xarray(chain: Chain, chunks: Mapping[str, int] | int | None = None) -> xr
     plan = chain.plan
     rows, columns = _chunks(chunks, chain, image)
     leading = (len(image.bands),) if image.times is None else (len(image.times), len(image.bands))
-    name = f"chain-{image.token[:32]}"
-    shared = f"plan-{image.token[:32]}"
+    name, shared = f"chain-{image.token[:16]}", f"plan-{image.token[:16]}"
     graph: dict[Any, Any] = {shared: plan}
     for i, row in enumerate(_spans(rows)):
         for j, column in enumerate(_spans(columns)):
@@ -228,7 +228,8 @@ def usual_tile(chain: Chain, image: Image) -> int:
     """Edge of the tiles of a chain where no memory is named."""
     plan = chain.plan
     blocks = blocks_of(plan, _first_header(chain))
-    return tile_edge(image.bytes_per_pixel, blocks)
+    # A block at the edge of a tile is fetched again for the neighbour: from afar, larger tiles.
+    return tile_edge(image.bytes_per_pixel, blocks, 2 * MEMORY if image.waits else None)
 
 
 def coarse(geobox: GeoBox, longest: int) -> GeoBox:

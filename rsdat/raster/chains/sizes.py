@@ -37,7 +37,7 @@ def bytes_per_pixel(plan: Plan, dtype: str) -> int:
     size = np.dtype(dtype).itemsize
     bands = len(plan.axes[0].bands)
     layer = bands * (size + 1) + len(plan.reader.masks) * 2
-    held = layer * (2 * AHEAD if is_remote(plan.reader.stack.sources[0][0].href) else 2)
+    held = layer * (AHEAD if far(plan) else 2)
     for step, axis in zip(plan.steps, plan.axes, strict=False):
         if isinstance(step, Composite):
             dates = min(max(len(group) for group in step.groups), _depth(plan))
@@ -49,6 +49,11 @@ def bytes_per_pixel(plan: Plan, dtype: str) -> int:
     times = 1 if plan.axis.times is None else len(plan.axis.times)
     out = np.dtype(plan.encoding.dtype).itemsize
     return held + times * len(plan.axis.bands) * out
+
+
+def far(plan: Plan) -> bool:
+    """Whether the sources are read over a network."""
+    return is_remote(plan.reader.stack.sources[0][0].href)
 
 
 def _depth(plan: Plan) -> int:

@@ -29,6 +29,9 @@ from rsdat.raster.writers.workroom import Workroom, cannot_write
 #: No compression makes less than this of measured pixels: without so much room, do not begin.
 _LEAST_COMPRESSED = 1 / 20
 
+#: Tiles a core has in work where they wait for a network most of the time.
+_WAITING = 3
+
 
 @dataclass(frozen=True)
 class Job:
@@ -120,6 +123,8 @@ def tiles(
     # Beside what the pixels take while they are computed, a tile's numbers are there twice.
     stored = 2 * len(image.bands) * np.dtype(image.dtype).itemsize
     each = image.bytes_per_pixel + stored
+    if image.waits and memory is None and threads > 1:
+        threads *= _WAITING
     if memory is not None:
         threads = max(1, min(threads, memory // (each * BLOCK * BLOCK)))
     if tile is None:
