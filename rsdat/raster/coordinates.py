@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from rasterio.transform import Affine
 
 Array = NDArray[Any]
 
@@ -44,6 +45,44 @@ def overview_level(factors: tuple[int, ...], scale: float) -> int | None:
     return max(levels, key=lambda i: factors[i])
 
 
+def scale_between(geobox: GeoBox, source: GeoBox) -> tuple[float, float, float]:
+    """Source pixels in one pixel of the output: along its x and y in the middle, and the least.
+
+    It is looked at all over the source and does not depend on which part of a grid ``geobox`` is:
+    what follows from it is the same for each block. Where nothing is known, 1.
+    """
+    step = geobox.transform
+    return _scale_between((step.a, step.b, step.d, step.e), geobox.crs, source)
+
+
+@lru_cache(maxsize=64)
+def _scale_between(
+    step: tuple[float, float, float, float], crs: Any, source: GeoBox
+) -> tuple[float, float, float]:
+    a, b, d, e = step
+    if crs == source.crs:
+        back = ~source.transform * Affine(a, b, 0, d, e, 0)
+        along = np.hypot(back.a, back.d), np.hypot(back.b, back.e)
+        return float(along[0]), float(along[1]), float(min(along))
+    rows, columns = np.meshgrid(*((np.arange(5) + 0.5) / 5 * size for size in source.shape))
+    x, y = source.transform * (columns.ravel(), rows.ravel())
+    there = source.crs.transformer_to_crs(crs)
+    lengths = []
+    with np.errstate(invalid="ignore", over="ignore"):
+        x, y = there(x, y)
+        for right, down in ((a, d), (b, e)):
+            ends = [
+                np.array(_pixels_at(crs, source, x + half * right, y + half * down))
+                for half in (-0.5, 0.5)
+            ]
+            lengths.append(np.hypot(*(ends[1] - ends[0])))
+    known = np.isfinite(lengths).all(axis=0) & (np.array(lengths) > 0).all(axis=0)
+    if not known.any():
+        return 1.0, 1.0, 1.0
+    across, down = (length[known] for length in lengths)
+    return float(np.median(across)), float(np.median(down)), float(min(across.min(), down.min()))
+
+
 @dataclass(frozen=True, eq=False)
 class Sampling:
     """Which pixels of a file's window the pixels of a block are, nearest neighbour."""
@@ -74,8 +113,7 @@ def sampling(geobox: GeoBox, grid: GeoBox, factors: tuple[int, ...] = ()) -> Sam
         rows, columns = np.where(valid, rows, -1), np.where(valid, columns, -1)
     low, left = _lowest(rows), _lowest(columns)
     high, right = int(rows.max()), int(columns.max())
-    scale = min((high - low + 1) / geobox.height, (right - left + 1) / geobox.width)
-    level = overview_level(factors, scale)
+    level = overview_level(factors, scale_between(geobox, grid)[2]) if factors else None
     if level is not None:
         height, width = (-(-size // factors[level]) for size in grid.shape)
         rows = np.minimum(rows.astype("int64") * height // grid.height, height - 1)
@@ -148,10 +186,14 @@ def _spread(mesh: Array, geobox: GeoBox, step: int) -> Array:
 
 def _project(geobox: GeoBox, source: GeoBox, x: Array, y: Array) -> tuple[Array, Array]:
     with np.errstate(invalid="ignore"):
-        world = geobox.transform * (x, y)
-        if geobox.crs != source.crs:
-            world = geobox.crs.transformer_to_crs(source.crs)(*world)
-        columns, rows = ~source.transform * world
+        return _pixels_at(geobox.crs, source, *(geobox.transform * (x, y)))
+
+
+def _pixels_at(crs: Any, source: GeoBox, x: Array, y: Array) -> tuple[Array, Array]:
+    """Rows and columns of ``source`` at coordinates of a CRS."""
+    if crs != source.crs:
+        x, y = crs.transformer_to_crs(source.crs)(x, y)
+    columns, rows = ~source.transform * (x, y)
     return rows, columns
 
 

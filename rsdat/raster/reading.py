@@ -343,8 +343,8 @@ def _warp(
     across, down, least = scale_between(geobox, head.geobox)
     opened, grid = _at_scale(source, head, least)
     # GDAL would take the kernel's size from each block's own extent, and its edges would show.
-    options["XSCALE"] = grid.width / head.geobox.width / across
-    options["YSCALE"] = grid.height / head.geobox.height / down
+    options["XSCALE"] = head.geobox.width / (grid.width * across)
+    options["YSCALE"] = head.geobox.height / (grid.height * down)
     with WarpedVRT(
         opened,
         src_crs=head.geobox.crs.to_wkt(),

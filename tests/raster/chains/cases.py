@@ -108,9 +108,7 @@ def stacks(draw, bands=("red", "nir"), dtypes=DTYPES, most=4, clouds=False, one_
         )
         size = (2 * shape[0], 2 * shape[1]) if clouds else shape
         pixels = {band: numbers_of(draw, rng, dtype, size) for band in bands}
-        numbers = dict.fromkeys(
-            bands, calibration if same else draw(st.sampled_from(CALIBRATIONS))
-        )
+        numbers = dict.fromkeys(bands, calibration if same else draw(st.sampled_from(CALIBRATIONS)))
         nodata = dict.fromkeys(bands, fills[fill])
         if clouds:
             share = draw(st.sampled_from([0.0, 0.4, 1.0]))

@@ -6,7 +6,6 @@ Bounds are named where arithmetic in another order allows no equality: percentil
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
