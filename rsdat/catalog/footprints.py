@@ -14,8 +14,8 @@ from rsdat.errors import DataError
 #: Points along each edge: a straight edge of one projection is a curve in another.
 _POINTS = 64
 
-#: How far the outline may be off, as a part of its extent.
-_STRAIGHT = 2e-5
+#: How far the outline may be off, as a part of its extent: half a pixel of a Sentinel-2 scene.
+_STRAIGHT = 4e-5
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,131 @@
+"""What lies beside the result of a chain: a true item, or none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pystac
+import pytest
+import rasterio
+from pystac.validation.local_validator import LocalValidator
+
+import rsdat
+from rsdat import chain
+from rsdat.errors import DataError
+from rsdat.raster.image import Skipped
+from rsdat.raster.provenance import beside, left_out
+
+
+def described(path: Path) -> dict:
+    return json.loads(path.with_suffix(".json").read_text())
+
+
+@pytest.mark.filterwarnings("ignore:.*LocalValidator.*:DeprecationWarning")
+@pytest.mark.parametrize("name", ["out.tif", "out.zarr"])
+def test_the_item_says_how_it_was_made(sentinel2, tmp_path, name):
+    made = chain(sentinel2(), ["red", "nir"]).mask_clouds().index("ndvi").composite("max")
+    write = made.to_zarr if name.endswith("zarr") else made.to_cog
+    write(tmp_path / name, dtype="int16", preview=True)
+    item = described(tmp_path / name)
+    assert list(LocalValidator().item_validator().iter_errors(item)) == []
+    properties = item["properties"]
+    assert properties["rsdat:chain"] == json.loads(json.dumps(made.words()))
+    assert properties["processing:software"] == {"rsdat": rsdat.__version__}
+    assert properties["processing:lineage"].endswith(
+        "composite max; resampling nearest; from 3 items"
+    )
+    assert properties["proj:code"] == "EPSG:32632"
+    assert properties["proj:shape"] == [96, 96]
+    assert "rsdat:skipped" not in properties
+    (band,) = item["assets"]["data"]["bands"]
+    assert (band["name"], band["data_type"], band["raster:scale"]) == ("ndvi", "int16", 0.0001)
+    assert [one["title"] for one in item["links"]] == ["scene0", "scene1", "scene2"]
+    assert (tmp_path / item["assets"]["preview"]["href"]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_item_of_a_chain_and_of_its_file_are_the_same(sentinel2, tmp_path):
+    made = chain(sentinel2(), ["red", "nir"]).composite("mean")
+    made.to_cog(tmp_path / "a.tif", dtype="int16")
+    told = described(tmp_path / "a.tif")
+    from rsdat.catalog import describe_result
+
+    again = json.loads(describe_result(tmp_path / "a.tif", made.items, made.words()).read_text())
+    for one in (told, again):
+        del one["properties"]["created"]
+    assert told == again
+
+
+def test_only_inputs_on_the_grid_are_named(sentinel2, scenes, tmp_path):
+    far = scenes.write("far", np.ones((96, 96), "uint16"), origin=(700_000, 5_000_000))
+    items = [*sentinel2(dates=2), scenes.item("far", {"red": far}, day=9)]
+    grid = chain(items[:1], ["red"]).geobox
+    chain(items, ["red"], geobox=grid).composite("mean").to_cog(tmp_path / "a.tif")
+    item = pystac.Item.from_file(str(tmp_path / "a.json"))
+    assert [link.title for link in item.get_links("derived_from")] == ["scene0", "scene1"]
+    assert item.properties["end_datetime"].startswith("2024-06-02")
+
+
+def test_what_was_left_out_is_in_the_item(sentinel2, tmp_path):
+    items = sentinel2(dates=3)
+    Path(items[1].assets["red"].href).unlink()
+    del items[2].assets["red"]
+    made = chain(items, ["red"], on_error="skip").composite("mean")
+    written = made.to_cog(tmp_path / "a.tif")
+    assert {one.item for one in written.skipped} == {"scene1", "scene2"}
+    told = described(tmp_path / "a.tif")["properties"]["rsdat:skipped"]
+    assert {(one["item"], one["asset"]) for one in told} == {("scene1", "red"), ("scene2", "red")}
+
+
+def test_one_entry_for_an_asset_that_fails_in_many_places():
+    found = left_out([Skipped("a", "red", f"at {tile}") for tile in range(400)])
+    assert found == [{"item": "a", "asset": "red", "reason": "at 0", "places": 400}]
+
+
+def test_no_item_is_left_of_an_earlier_result(sentinel2, tmp_path):
+    """An item that describes another file than the one that it lies beside is worse than none."""
+    made = chain(sentinel2(), ["red"]).composite("mean")
+    made.to_cog(tmp_path / "a.tif", preview=True)
+    made.to_cog(tmp_path / "a.tif", describe=False)
+    assert [path.name for path in tmp_path.glob("a.*")] == ["a.tif"]
+
+
+def test_a_failed_run_leaves_the_earlier_result_with_its_item(sentinel2, tmp_path):
+    items = sentinel2()
+    chain(items, ["red"]).composite("mean").to_cog(tmp_path / "a.tif")
+    before = (tmp_path / "a.tif").read_bytes(), (tmp_path / "a.json").read_text()
+    Path(items[2].assets["red"].href).write_bytes(b"II*\0")
+    with pytest.raises(DataError, match="scene2"):
+        chain(items, ["red"]).composite("max").to_cog(tmp_path / "a.tif")
+    assert ((tmp_path / "a.tif").read_bytes(), (tmp_path / "a.json").read_text()) == before
+
+
+def test_inputs_and_foreign_files_are_not_written_over(sentinel2, tmp_path):
+    items = sentinel2()
+    made = chain(items, ["red"]).composite("mean")
+    with pytest.raises(DataError, match="is one of the inputs"):
+        made.to_cog(items[0].assets["red"].href)
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(DataError, match="no description of an earlier result"):
+        made.to_zarr(tmp_path / "a.zarr")
+    assert not (tmp_path / "a.zarr").exists()
+    made.to_cog(tmp_path / "a.tif", describe=False)
+    assert (tmp_path / "a.json").read_text() == "{}"
+
+
+def test_a_store_at_an_address_has_its_item_there(sentinel2):
+    import fsspec
+
+    made = chain(sentinel2(), ["red"])
+    made.to_zarr("memory://results/a.zarr", preview=True)
+    item = json.loads(fsspec.filesystem("memory").cat_file("/results/a.json"))
+    assert item["id"] == "a"
+    assert set(item["assets"]) == {"data"}
+    assert beside("s3://bucket/a.b/c", ".json") == "s3://bucket/a.b/c.json"
+
+
+def test_the_file_is_tagged_with_its_maker(sentinel2, tmp_path):
+    chain(sentinel2(), ["red"]).composite("mean").to_cog(tmp_path / "a.tif")
+    with rasterio.open(tmp_path / "a.tif") as opened:
+        assert opened.tags()["TIFFTAG_SOFTWARE"] == f"rsdat {rsdat.__version__}"
