@@ -77,7 +77,7 @@ def times(item: Mapping[str, Any]) -> Interval:
     return moments[0], moments[1]
 
 
-def footprint(item: Mapping[str, Any]) -> BaseGeometry | None:
+def area_of(item: Mapping[str, Any]) -> BaseGeometry | None:
     """Where an item as JSON is, cut at the antimeridian: its geometry, or else its bbox.
 
     Raises
@@ -158,7 +158,7 @@ def _not_a_date(asked: Any) -> ConfigError:
 def _intersects(area: BaseGeometry, item: Mapping[str, Any]) -> bool:
     if _apart(area, item.get("bbox")):
         return False
-    place = footprint(item)
+    place = area_of(item)
     return place is not None and bool(place.intersects(area))
 
 

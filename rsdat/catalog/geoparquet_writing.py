@@ -16,7 +16,7 @@ from shapely.geometry import shape
 
 from rsdat.catalog.antimeridian import bounds
 from rsdat.catalog.expressions import moment
-from rsdat.catalog.filters import footprint
+from rsdat.catalog.filters import area_of
 from rsdat.catalog.geoparquet import arrow
 from rsdat.errors import DataError
 
@@ -151,7 +151,7 @@ def _same(value: Any) -> Any:
 def _bbox(item: Mapping[str, Any]) -> dict[str, float] | None:
     bbox = item.get("bbox")
     if not bbox:
-        place = footprint(item)
+        place = area_of(item)
         bbox = bounds(place) if place is not None and not place.is_empty else None
     if not bbox:
         return None

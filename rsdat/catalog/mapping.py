@@ -88,7 +88,8 @@ def draw_map(summaries: Sequence[Summary]) -> bytes:
                 _outline(pen, frame, area, colour)
         y = frame.height + 2 * _MARGIN + _LINE * number - 8
         pen.rectangle((_MARGIN, y, _MARGIN + 14, y + 14), fill=colour)
-        text = f"{summary.collection or '(no collection)'}: {summary.items} items"
+        text = f"{summary.collection or '(no collection)'}: {summary.items} item"
+        text += "s" if summary.items != 1 else ""
         text += f", up to {most} at one place" if most > 1 else ""
         pen.text((_MARGIN + 22, y - 2), text, fill=_INK, font=font)
     pen.rectangle((_MARGIN, _MARGIN, _MARGIN + frame.width, _MARGIN + frame.height), outline=_INK)

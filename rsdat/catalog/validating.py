@@ -153,8 +153,8 @@ def _against(schemas: Mapping[str, Any], content: Mapping[str, Any], to: Finding
         except Exception as error:  # pystac raises whatever a wrong value leads to
             return [f"STAC version {version!r} cannot be brought to 1.1: {error}"]
     wrong = []
-    for error in schemas[kind].iter_errors(newest):
-        deepest = max(_causes(error), key=lambda cause: len(cause.absolute_path))
+    for found in schemas[kind].iter_errors(newest):
+        deepest = max(_causes(found), key=lambda cause: len(cause.absolute_path))
         where = ".".join(str(part) for part in deepest.absolute_path) or "(top)"
         message = deepest.message
         wrong.append(f"{where}: {message if len(message) < 200 else message[:200] + ' …'}")

@@ -69,7 +69,7 @@ def update(
     on_error: Errors = "raise",
     as_json: Json = False,
 ) -> None:
-    """Read the files again that have changed since they were added."""
+    """Read the files again that have changed."""
     from rsdat.catalog.updating import update_catalog
 
     _report(update_catalog(catalog, prune=prune, on_error=_on_error(on_error)), "updated", as_json)
@@ -83,7 +83,10 @@ def validate(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a catalog with all its items, offline; the exit code is 8 if something is wrong."""
+    """Check a catalog with all its items, offline.
+
+    The exit code is 8 where something is wrong.
+    """
     from rsdat.catalog.validating import validate_catalog
     from rsdat.cli.output import print_json
     from rsdat.errors import DataError
@@ -112,7 +115,7 @@ def show(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a catalog holds: collections, items, times, assets, size."""
+    """Show what a catalog holds, and where it is."""
     from rsdat.catalog import open_catalog
     from rsdat.catalog.api import is_api
     from rsdat.catalog.summarising import summarise
@@ -144,9 +147,9 @@ def show(
 
 @app.command()
 def index(catalog: Catalog, as_json: Json = False) -> None:
-    """Write an index beside a catalog, which makes searches fast.
+    """Write an index that makes searches fast.
 
-    It is a stac-geoparquet file (catalog.parquet). It is used while it fits the catalog; run this
+    It is a stac-geoparquet file beside the catalog (catalog.parquet). It is used while it fits the catalog; run this
     again after changes.
     """
     import pystac
@@ -173,8 +176,10 @@ def index(catalog: Catalog, as_json: Json = False) -> None:
 def _on_error(word: str) -> OnError:
     from rsdat.errors import ConfigError
 
-    if word == "raise" or word == "skip":
-        return word
+    if word == "raise":
+        return "raise"
+    if word == "skip":
+        return "skip"
     raise ConfigError(f"--on-error {word!r} is not known", hint="raise or skip")
 
 
