@@ -1,0 +1,118 @@
+"""Filesystems where a file grows in place and is renamed: this machine's, and SFTP servers'."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+from contextlib import suppress
+from typing import Any, Protocol
+
+from rsdat.storage.dcache.paths import LONGEST_NAME
+from rsdat.storage.files import shown
+from rsdat.storage.transfer_places import Facts
+
+
+class Disk(Protocol):
+    """A filesystem where files grow in place and are renamed."""
+
+    def length(self, name: str) -> int | None:
+        """The size of a file, None if there is none."""
+
+    def open(self, name: str, mode: str) -> Any:
+        """Open a file."""
+
+    def replace(self, name: str, target: str) -> None:
+        """Rename a file, replacing another."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+
+    def make_directory(self, name: str) -> None:
+        """Make a directory and those above it, if they are missing."""
+
+
+class Local:
+    """This machine's file systems."""
+
+    def length(self, name: str) -> int | None:
+        """The size of a file."""
+        try:
+            return os.stat(name).st_size
+        except FileNotFoundError:
+            return None
+
+    def open(self, name: str, mode: str) -> Any:
+        """Open a file; one that grows is locked, so that nobody else lets it grow, too."""
+        stream = open(name, mode)  # noqa: SIM115
+        if mode != "rb":
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                stream.close()
+                raise
+            except OSError:
+                pass  # A file system without locks.
+        return stream
+
+    def replace(self, name: str, target: str) -> None:
+        """Rename a file."""
+        os.replace(name, target)
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+
+    def make_directory(self, name: str) -> None:
+        """Make a directory."""
+        os.makedirs(name, exist_ok=True)
+
+
+class Sftp:
+    """An SFTP server."""
+
+    def __init__(self, fs: Any) -> None:
+        self._fs = fs
+
+    def length(self, name: str) -> int | None:
+        """The size of a file."""
+        try:
+            return int(self._fs.ftp.stat(name).st_size)
+        except FileNotFoundError:
+            return None
+
+    def open(self, name: str, mode: str) -> Any:
+        """Open a file; what is written is not waited for before the file is closed."""
+        stream = self._fs.ftp.open(name, mode)
+        stream.set_pipelined("r" not in mode or "+" in mode)
+        return stream
+
+    def replace(self, name: str, target: str) -> None:
+        """Rename a file."""
+        self._fs.ftp.posix_rename(name, target)
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        with suppress(FileNotFoundError):
+            self._fs.ftp.remove(name)
+
+    def make_directory(self, name: str) -> None:
+        """Make a directory."""
+        with suppress(FileExistsError):
+            self._fs.makedirs(name, exist_ok=True)
+
+
+def part_of(target: str, source: str, facts: Facts) -> tuple[str, bool]:
+    """The hidden name under which a target grows, and whether another try may go on with it.
+
+    The name holds what identifies the source: a part of another version is never gone on with.
+    """
+    directory, _, name = target.rpartition("/")
+    resumable = bool(facts.version) and facts.size is not None
+    identity = repr((shown(source), facts.version, facts.size))
+    mark = hashlib.sha256(identity.encode()).hexdigest()[:12] if resumable else secrets.token_hex(6)
+    ending = f".{mark}.part"
+    stem = name.encode("utf-8", "surrogateescape")[: LONGEST_NAME - len(ending) - 1]
+    return f"{directory}/.{stem.decode('utf-8', 'ignore')}{ending}", resumable
