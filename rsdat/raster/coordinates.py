@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -193,8 +194,37 @@ def _pixels_at(crs: Any, source: GeoBox, x: Array, y: Array) -> tuple[Array, Arr
     """Rows and columns of ``source`` at coordinates of a CRS."""
     if crs != source.crs:
         x, y = crs.transformer_to_crs(source.crs)(x, y)
+        if source.crs.geographic:  # PROJ gives -180 to 180; a file may reach beyond
+            x = x - 360 * _turns(x, source)
     columns, rows = ~source.transform * (x, y)
     return rows, columns
+
+
+def _turns(longitudes: Array, source: GeoBox) -> Array:
+    """How many times 360 degrees lie between longitudes and the half turns around a source."""
+    box = source.boundingbox
+    turns: Array = np.floor((longitudes - (box.left + box.right) / 2 + 180) / 360)
+    return turns
+
+
+def turned(geobox: GeoBox, source: GeoBox) -> list[tuple[slice, GeoBox]]:
+    """Columns of a grid that has its source's geographic CRS, and that part of it near the source.
+
+    181 degrees east lie at -179. Empty where the grid is near the source as it is, as most often.
+    """
+    step = geobox.transform
+    if not source.crs.geographic or abs(step.b) > 1e-12:
+        return []
+    turns = _turns(step.c + step.a * (np.arange(geobox.width) + 0.5), source)
+    if not turns.any():
+        return []
+    edges = [0, *(np.flatnonzero(np.diff(turns)) + 1).tolist(), geobox.width]
+    parts = [slice(*ends) for ends in pairwise(edges)]
+    return [(part, _shifted(geobox[:, part], -360 * float(turns[part.start]))) for part in parts]
+
+
+def _shifted(geobox: GeoBox, degrees: float) -> GeoBox:
+    return GeoBox(geobox.shape, Affine.translation(degrees, 0) * geobox.transform, geobox.crs)
 
 
 def _floor(values: Array) -> Array:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from odc.geo.crs import CRS, CRSError
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import BoundingBox, box
@@ -48,9 +50,9 @@ def output_grid(
     own = _commonest(grids)
     target = _crs(crs) if crs is not None else own.crs
     model = min((g for g in grids if g.crs == own.crs), key=lambda g: abs(g.resolution.x))
-    area = _united(grids, target)
-    if bbox is not None:
-        asked = _projected(bbox, target)
+    asked = None if bbox is None else _projected(bbox, target)
+    area = _united(grids, target, asked)
+    if bbox is not None and asked is not None:
         meets = asked.left < area.right and asked.right > area.left
         if not (meets and asked.bottom < area.top and asked.top > area.bottom):
             raise DataError(
@@ -79,17 +81,69 @@ def _commonest(grids: Sequence[GeoBox]) -> GeoBox:
     return next(grid for grid in grids if grid.crs == best)
 
 
-def _united(grids: Sequence[GeoBox], crs: CRS) -> BoundingBox:
-    boxes = []
-    for grid in dict.fromkeys(grids):
-        shape = grid.extent if grid.crs == crs else grid.footprint(crs, buffer=0, npoints=200)
-        boxes.append(shape.boundingbox)
+def _united(grids: Sequence[GeoBox], crs: CRS, asked: BoundingBox | None = None) -> BoundingBox:
+    boxes = [extent_in(grid, crs) for grid in dict.fromkeys(grids)]
+    if crs.geographic:
+        boxes = _near_one_another(boxes, asked)
     return BoundingBox(
         min(b.left for b in boxes),
         min(b.bottom for b in boxes),
         max(b.right for b in boxes),
         max(b.top for b in boxes),
         crs,
+    )
+
+
+def extent_in(grid: GeoBox, crs: CRS, *, pad: int = 0) -> BoundingBox:
+    """Bounds of a grid, and ``pad`` pixels around, in another CRS.
+
+    Longitudes go on across the antimeridian: the left one is from -180 to 180, the right one east
+    of it. A grid around a pole has all longitudes, and the pole.
+    """
+    wider = grid.pad(pad) if pad else grid
+    if grid.crs == crs:
+        return wider.boundingbox
+    if not crs.geographic:
+        return wider.footprint(crs, buffer=0, npoints=200).boundingbox
+    longitudes, latitudes = _rim(wider, crs)
+    if not len(longitudes):
+        return BoundingBox(-180, -90, 180, 90, crs)
+    way = np.unwrap(longitudes, period=360)
+    low, high = float(latitudes.min()), float(latitudes.max())
+    if abs(way[-1] - way[0]) > 180:  # once around a pole
+        low, high = (low, 90.0) if low + high > 0 else (-90.0, high)
+        return BoundingBox(-180, low, 180, high, crs)
+    left, right = float(way.min()), float(way.max())
+    turn = 360 * math.floor((left + 180) / 360)
+    return BoundingBox(left - turn, low, right - turn, high, crs)
+
+
+def _rim(grid: GeoBox, crs: CRS) -> tuple[Any, Any]:
+    """Points of the outline of a grid in another CRS, the first one again at the end."""
+    height, width = grid.shape
+    along = np.linspace(0, 1, 101)[:-1]
+    zero, one = np.zeros(100), np.ones(100)
+    x = np.concatenate([along, one, 1 - along, zero, [0]]) * width
+    y = np.concatenate([zero, along, one, 1 - along, [0]]) * height
+    with np.errstate(invalid="ignore"):
+        x, y = grid.crs.transformer_to_crs(crs)(*(grid.transform * (x, y)))
+    known = np.isfinite(x) & np.isfinite(y)
+    return x[known], y[known]
+
+
+def _near_one_another(boxes: list[BoundingBox], asked: BoundingBox | None) -> list[BoundingBox]:
+    """The boxes turned by 360 degrees: to where a bbox is, else so that they span the least."""
+    if asked is not None:
+        turned = [_turned(box, turns) for box in boxes for turns in (-1, 0, 1)]
+        return [box for box in turned if box.left < asked.right and box.right > asked.left] or boxes
+    eastern = [_turned(box, 1) if box.left < 0 else box for box in boxes]
+    spans = [max(b.right for b in some) - min(b.left for b in some) for some in (boxes, eastern)]
+    return eastern if spans[1] < spans[0] else boxes
+
+
+def _turned(box: BoundingBox, turns: int) -> BoundingBox:
+    return BoundingBox(
+        box.left + 360 * turns, box.bottom, box.right + 360 * turns, box.top, box.crs
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from rasterio.crs import CRS as RasterioCRS
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -27,6 +28,7 @@ from rsdat.raster.coordinates import (
     pixel_map,
     sampling,
     scale_between,
+    turned,
 )
 from rsdat.raster.files import Header, attempt, dataset, describe
 from rsdat.raster.sources import Source
@@ -222,6 +224,8 @@ def _pixels(
     if out is not None and out.dtype.name != head.dtype:
         out = None
     same_crs = head.geobox.crs == geobox.crs
+    if same_crs and (parts := turned(geobox, head.geobox)):
+        return _side_by_side([_pixels(source, head, part, resampling, change) for _, part in parts])
     nearest = resampling == "nearest" or source.categorical
     steps = ~head.geobox.transform * geobox.transform
     straight = same_crs and abs(steps.b) < 1e-9 and abs(steps.d) < 1e-9
@@ -230,6 +234,11 @@ def _pixels(
     if nearest or change is not None:
         return _gather(source, head, geobox, change)
     return _warp(source, head, geobox, resampling)
+
+
+def _side_by_side(parts: list[tuple[Array, Array | None]]) -> tuple[Array, Array | None]:
+    valid = [np.ones(v.shape, bool) if known is None else known for v, known in parts]
+    return np.concatenate([values for values, _ in parts], axis=1), np.concatenate(valid, axis=1)
 
 
 def _coincide(steps: Any) -> bool:
@@ -347,7 +356,7 @@ def _warp(
     options["YSCALE"] = head.geobox.height / (grid.height * down)
     with WarpedVRT(
         opened,
-        src_crs=head.geobox.crs.to_wkt(),
+        src_crs=_wrapped(head.geobox),
         crs=geobox.crs.to_wkt(),
         transform=geobox.transform,
         width=geobox.width,
@@ -360,3 +369,12 @@ def _warp(
         if nodata is None:
             return values, warped.read(warped.count) > 0
         return values, np.isfinite(values) if np.isnan(nodata) else values != nodata
+
+
+def _wrapped(grid: GeoBox) -> str:
+    """The CRS of a grid for GDAL, which is told where longitudes go on beyond 180 degrees."""
+    box = grid.boundingbox
+    if grid.crs.geographic and (box.left < -180 or box.right > 180):
+        text = RasterioCRS.from_wkt(grid.crs.to_wkt()).to_proj4()
+        return f"{text} +lon_wrap={(box.left + box.right) / 2:.6f}"
+    return str(grid.crs.to_wkt())

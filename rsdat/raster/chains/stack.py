@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from rsdat.errors import DataError
 from rsdat.raster.files import Header, header
+from rsdat.raster.grids import extent_in
 from rsdat.raster.image import Skipped
 from rsdat.raster.inputs import grids_of, item_time
 from rsdat.raster.sources import Source, source
@@ -132,10 +133,7 @@ def bounds_in(
 
 
 def _bounds(grid: GeoBox, crs: Any) -> tuple[float, float, float, float]:
-    if grid.crs == crs:
-        box = grid.boundingbox
-    else:
-        box = grid.footprint(crs, buffer=4 * abs(grid.resolution.x), npoints=100).boundingbox
+    box = extent_in(grid, crs, pad=0 if grid.crs == crs else 4)
     return box.left, box.bottom, box.right, box.top
 
 

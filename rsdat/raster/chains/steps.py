@@ -169,7 +169,7 @@ def _nothing_seen(values: Array, halo: int) -> Array | None:
 
     ``values`` is (band, y, x) with the halo, the result without.
     """
-    empty = np.isnan(values).all(axis=0)
+    empty: Array = np.logical_and.reduce(np.isnan(values), axis=0)
     if not empty.any():
         return None
     for axis in (0, 1):
