@@ -267,7 +267,9 @@ def water_frequency(
 
 
 def _variable(stack: xr.Dataset | xr.DataArray, band: str) -> xr.DataArray:
-    if hasattr(stack, "data_vars"):
+    import xarray as xr
+
+    if isinstance(stack, xr.Dataset):
         if band not in stack:
             raise ConfigError(
                 f"the dataset has no variable {band!r}; it has {', '.join(map(str, stack))}",
