@@ -82,8 +82,10 @@ class Index:
 
     def words(self) -> dict[str, Any]:
         """Its name or formula."""
-        kept = {"keep": self.keep if self.keep is True else list(self.keep)} if self.keep else {}
-        return {"index": self.name, "formula": str(self.formula.formula), **kept}
+        words = {"index": self.name, "formula": str(self.formula.formula)}
+        if not self.keep:
+            return words
+        return {**words, "keep": True if self.keep is True else list(self.keep)}
 
 
 @dataclass(frozen=True)
