@@ -116,7 +116,7 @@ def coloured(values: Array, names: Sequence[str], *, classes: bool = False) -> N
     classes
         Whether the numbers are names.
     """
-    valid: Array = np.isfinite(values).all(axis=0)
+    valid: Array = np.all(np.isfinite(values), axis=0)
     if classes:
         colours = _by_class(values[0], _SCENE if names[0] == "scl" else _CLASSES)
     elif len(values) == 1 and names[0] in _RAMPS:
