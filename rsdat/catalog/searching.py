@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cmp_to_key
 from typing import Any, Literal
@@ -39,7 +39,7 @@ def search(
     query: str | Mapping[str, Any] | None = None,
     sortby: str | Sequence[str | Mapping[str, str]] | None = None,
     limit: int | None = None,
-    on_error: Literal["raise", "skip"] = "raise",
+    on_error: Literal["raise", "skip"] | Callable[[DataError], None] = "raise",
 ) -> list[pystac.Item]:
     """Items that meet all that is asked, sorted by time, or as asked.
 
@@ -72,7 +72,7 @@ def search(
         The most items to give: the first in the order, of an API without ``sortby`` its own first.
     on_error
         ``"skip"``: leave out files of a catalog that cannot be used, with a warning that lists
-        them.
+        them. A function gets their errors instead.
 
     Raises
     ------
@@ -98,7 +98,8 @@ def search(
     opened = [_opened(place) for place in _several(catalog)]
     skipped: list[DataError] = []
     held = Holdings()
-    found = _chosen(opened, wanted, order, limit, held, skipped if on_error == "skip" else None)
+    tell = None if on_error == "raise" else skipped.append if on_error == "skip" else on_error
+    found = _chosen(opened, wanted, order, limit, held, tell)
     if skipped:
         _warn(skipped)
     if not found:
@@ -131,10 +132,8 @@ def _chosen(
     order: Order,
     limit: int | None,
     held: Holdings,
-    skipped: list[DataError] | None,
+    on_error: OnError,
 ) -> list[pystac.Item]:
-    on_error = None if skipped is None else skipped.append
-
     def ordered(one: Found, other: Found) -> int:
         return compare(one.content, other.content, order)
 
