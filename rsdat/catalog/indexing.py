@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pystac
 
@@ -55,7 +54,9 @@ def make_index(catalog: pystac.Catalog, *, on_error: OnError = None) -> tuple[st
     state = fingerprint(place)
     with tempfile.TemporaryDirectory(prefix="rsdat-index-") as directory:
         file = Path(directory, "index.parquet")
-        count = write_items(_moved(catalog, target, on_error), file, {_KEY: state})
+        count = write_items(
+            _with_own_place(catalog, target, on_error), file, {_KEY: json.dumps(state)}
+        )
         put_file(file, target)
     return target, count
 
@@ -77,11 +78,12 @@ def usable_index(catalog: pystac.Catalog) -> str | None:
     except ImportError:
         return None
     try:
-        state = metadata(target).get(_KEY.encode())
-        if state is not None and state.decode() == fingerprint(place):
+        text = metadata(target).get(_KEY.encode())
+        then = json.loads(text) if text is not None else {}
+        if then and _fits(then, fingerprint(place)):
             return target
-        why = "does not fit its catalog" if state is not None else "was not made by rsdat"
-    except (OSError, pyarrow.ArrowException) as error:
+        why = "does not fit its catalog" if then else "was not made by rsdat"
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         if isinstance(error, FileNotFoundError):
             return None
         why = f"cannot be read ({type(error).__name__})"
@@ -93,28 +95,38 @@ def usable_index(catalog: pystac.Catalog) -> str | None:
     return None
 
 
-def fingerprint(place: str) -> str:
-    """What a catalog is at this moment, as a digest; without its items where it is remote.
+def fingerprint(place: str) -> dict[str, str | None]:
+    """What a catalog is at this moment: digests of its catalogs, and of the states of its items.
+
+    The latter is None where items are remote: to ask for each would cost more than an index saves.
 
     Raises
     ------
     DataError
         One of its files cannot be read.
     """
-    digest = hashlib.sha256()
+    texts, states = hashlib.sha256(), hashlib.sha256()
+    local = True
     seen, level = {place}, [place]
     with ThreadPoolExecutor(16) as pool:
         while level:
             following: list[str] = []
             for href, text in zip(level, pool.map(read_text, level), strict=True):
-                digest.update(relative(href, place).encode() + b"\0" + text.encode())
+                texts.update(relative(href, place).encode() + b"\0" + text.encode())
                 items, children = _links(text, href)
-                if not is_remote(href):
-                    digest.update(_states(items))
+                local = local and not any(is_remote(item) for item in items)
+                if local:
+                    states.update(_states(items))
                 following += [child for child in children if child not in seen]
                 seen.update(children)
             level = following
-    return f"1:{digest.hexdigest()}"
+    return {"catalogs": texts.hexdigest(), "items": states.hexdigest() if local else None}
+
+
+def _fits(then: dict[str, Any], now: dict[str, str | None]) -> bool:
+    """Whether a catalog is as it was; items that were remote then or are now are not compared."""
+    items = then.get("items"), now["items"]
+    return then.get("catalogs") == now["catalogs"] and (None in items or items[0] == items[1])
 
 
 def _links(text: str, href: str) -> tuple[list[str], list[str]]:
@@ -140,26 +152,19 @@ def _states(items: list[str]) -> bytes:
     return "\n".join(lines).encode()
 
 
-def _moved(catalog: pystac.Catalog, target: str, on_error: OnError) -> Iterator[dict[str, Any]]:
-    """Items with links and assets as seen from the index, so that both can be moved together."""
+def _with_own_place(
+    catalog: pystac.Catalog, target: str, on_error: OnError
+) -> Iterator[dict[str, Any]]:
+    """Items whose self link is seen from the index, so that both can be moved together.
+
+    Their other hrefs stay as they are: seen from the item.
+    """
     for found in walk(catalog, on_error=on_error):
         content = found.as_json()
-        own = found.href or target
-        links = [
-            {**link, "href": _seen(str(link.get("href")), own, target)}
-            for link in content.get("links") or []
-            if link.get("rel") != "self"
+        links = [link for link in content.get("links") or [] if link.get("rel") != "self"]
+        own = relative(found.href or target, target)
+        content["links"] = [
+            {"rel": "self", "href": own, "type": "application/geo+json"},
+            *links,
         ]
-        own_link = {"rel": "self", "href": relative(own, target), "type": "application/geo+json"}
-        content["links"] = [own_link, *links]
-        content["assets"] = {
-            key: {**asset, "href": _seen(str(asset.get("href")), own, target)}
-            for key, asset in content["assets"].items()
-        }
         yield content
-
-
-def _seen(href: str, own: str, target: str) -> str:
-    if urlsplit(href).scheme or href.startswith("/"):
-        return href
-    return relative(joined(own, href), target)

@@ -149,8 +149,8 @@ def show(
 def index(catalog: Catalog, as_json: Json = False) -> None:
     """Write an index that makes searches fast.
 
-    It is a stac-geoparquet file beside the catalog (catalog.parquet). It is used while it fits the catalog; run this
-    again after changes.
+    It is a stac-geoparquet file beside the catalog (catalog.parquet), used while it fits the
+    catalog: run this again after changes.
     """
     import pystac
 
