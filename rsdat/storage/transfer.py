@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -245,7 +246,14 @@ def equal(job: Job, there: Facts, *, checksum: bool) -> str | None:
     if common:
         same_sums = all(ours[name] == theirs[name] for name in common)
         return f"{common[0]}:{ours[common[0]]}" if same_sums else None
-    return "" if dated and (there.mtime or 0) >= (facts.mtime or 0) else None
+    return "" if _not_older(there.mtime, facts.mtime) else None
+
+
+def _not_older(there: float | None, source: float | None) -> bool:
+    if there is None or source is None:
+        return False
+    # Some servers tell whole seconds.
+    return there >= (math.floor(source) if there.is_integer() else source)
 
 
 def _summed(job: Job, place: Place, facts: Facts, name: str) -> dict[str, str]:
