@@ -18,8 +18,8 @@ from rsdat.raster.tiles import cores, current_client
 if TYPE_CHECKING:
     from rsdat.raster.chains.builder import Chain
 
-#: What the program itself takes: the interpreter, GDAL and the libraries.
-PROGRAM = 150_000_000
+# What the interpreter and the libraries take, as measured, and GDAL's cache of 64 MB.
+_LIBRARIES = 180_000_000
 
 #: Overviews add a third to what the full resolution takes.
 _OVERVIEWS = 4 / 3
@@ -49,6 +49,8 @@ class Estimate:
     threads: int
     """Tiles in work at once, in this process or in each worker."""
     memory_per_tile: int
+    memory_of_program: int
+    """The libraries, GDAL's cache of blocks and the files that are kept open, at the most."""
     bytes_stored: int
     """An upper bound: with overviews, without compression."""
     outputs: int = 1
@@ -56,7 +58,7 @@ class Estimate:
     @property
     def memory_per_worker(self) -> int:
         """Bytes at the most, in this process or in each worker: the program and its tiles."""
-        return PROGRAM + self.threads * self.memory_per_tile
+        return self.memory_of_program + self.threads * self.memory_per_tile
 
     def words(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -148,6 +150,7 @@ def explain(
         threads=max(1, min(threads, tasks)),
         # Beside what the pixels take while they are computed, a tile's numbers are there twice.
         memory_per_tile=shape[0] * shape[1] * (image.bytes_per_pixel + 2 * pixel),
+        memory_of_program=_program(chain),
         bytes_stored=int(height * width * pixel * _OVERVIEWS),
     )
 
@@ -169,6 +172,14 @@ def together(estimates: Sequence[Estimate], of: int) -> Estimate:
         threads=max(one.threads for one in estimates),
         outputs=of,
     )
+
+
+def _program(chain: Chain) -> int:
+    from rsdat.raster.handles import KEPT_LOCAL, KEPT_REMOTE
+    from rsdat.storage import is_remote
+
+    far = any(is_remote(one.href) for one in chain.sources[0])
+    return _LIBRARIES + (KEPT_REMOTE if far else KEPT_LOCAL)
 
 
 def _in_tiles(

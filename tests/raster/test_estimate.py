@@ -11,7 +11,6 @@ from odc.geo.geobox import GeoBox
 
 from rsdat import chain
 from rsdat.raster.estimate import (
-    PROGRAM,
     grid_words,
     overlaps,
     size_words,
@@ -95,7 +94,7 @@ def test_memory_decides_tiles_and_threads(scenes):
     made = chain(scenes.item("a", {"red": path, "nir": path}), ["red", "nir"]).index("ndvi")
     usual, small = made.explain(), made.explain(memory=30_000_000)
     assert small.tasks > usual.tasks
-    assert small.memory_per_worker - PROGRAM <= 30_000_000
+    assert small.threads * small.memory_per_tile <= 30_000_000
     assert usual.source_files == 1
 
     class Client:
