@@ -63,6 +63,8 @@ class Copied:
         Bytes that an earlier copy had left, and that were not asked for again.
     seconds
         How long it took.
+    sums
+        All checksums of what was copied, in the same form.
     """
 
     source: str
@@ -72,6 +74,7 @@ class Copied:
     skipped: bool
     resumed_from: int
     seconds: float
+    sums: tuple[str, ...] = ()
 
 
 def copy_file(
@@ -81,6 +84,7 @@ def copy_file(
     overwrite: str = "different",
     verify: bool = True,
     checksum: bool = False,
+    sums: tuple[str, ...] = (),
     callback: Any = None,
     stop: threading.Event | None = None,
 ) -> Copied:
@@ -102,6 +106,9 @@ def copy_file(
         Whether to compare the checksum of what was copied with what the two sides say.
     checksum
         Whether to read files to compare them, where a side tells no checksum.
+    sums
+        Further checksums to compute of what passes, as ``("sha256",)``. Where a server copies by
+        itself nothing passes.
     callback
         An fsspec callback: told the size and the number of bytes that have arrived.
     stop
@@ -119,16 +126,22 @@ def copy_file(
     began = time.monotonic()
     stop = stop or threading.Event()
     try:
-        done = _tried(source, target, overwrite, verify, checksum, callback, stop)
+        done = _tried(source, target, overwrite, verify, checksum, sums, callback, stop)
     except (Stopped, KeyboardInterrupt):
         raise
     except Exception as error:
         raise explained(error, source, target) from error
     size, told, skipped, resumed = done
-    return Copied(source, target, size, told, skipped, resumed, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    if isinstance(told, str):
+        return Copied(source, target, size, told or None, skipped, resumed, seconds)
+    spelled = tuple(f"{name}:{told[name]}" for name in sorted(told))
+    first = spelled[0] if spelled else None
+    return Copied(source, target, size, first, skipped, resumed, seconds, spelled)
 
 
-Done = tuple[int, str | None, bool, int]
+#: Size, checksums (or the one that both sides tell), whether it was skipped, bytes resumed from.
+Done = tuple[int, Mapping[str, str] | str, bool, int]
 
 
 def _tried(
@@ -137,6 +150,7 @@ def _tried(
     overwrite: str,
     verify: bool,
     checksum: bool,
+    sums: tuple[str, ...],
     callback: Any,
     stop: threading.Event,
 ) -> Done:
@@ -144,14 +158,13 @@ def _tried(
     damaged = 0
     while True:
         try:
-            job = _begun(source, target, verify, callback, patience, stop)
+            job = _begun(source, target, verify, sums, callback, patience, stop)
             if isinstance(job, tuple):
                 return job
             kept = _kept(job, overwrite, checksum)
             if kept is not None:
                 return kept
-            size, told = _copy(job)
-            return size, _spelled(told), False, job.resumed
+            return (*_copy(job), False, job.resumed)
         except Exception as error:
             if isinstance(error, Trouble) and isinstance(error.error, Differs):
                 damaged += 1
@@ -166,6 +179,7 @@ def _begun(
     source: str,
     target: str,
     verify: bool,
+    sums: tuple[str, ...],
     callback: Any,
     patience: Patience,
     stop: threading.Event,
@@ -179,7 +193,7 @@ def _begun(
         raise PermissionError("files cannot be written over plain https://")
     facts = _source(begin, patience, stop)
     if same(begin, end):
-        return facts.size or 0, _spelled(facts.sums), True, 0
+        return facts.size or 0, facts.sums, True, 0
     if callback is not None and facts.size is not None:
         callback.set_size(facts.size)
 
@@ -187,7 +201,8 @@ def _begun(
         if callback is not None:
             callback.absolute_update(number)
 
-    return Job(begin, end, facts, verify, patience, stop, moved, _names(facts))
+    names = tuple(dict.fromkeys((*_names(facts), *sums)))
+    return Job(begin, end, facts, verify, patience, stop, moved, names)
 
 
 def _source(place: Place, patience: Patience, stop: threading.Event) -> Facts:
@@ -225,9 +240,9 @@ def _kept(job: Job, overwrite: str, checksum: bool) -> Done | None:
     except FileNotFoundError:
         return None
     if overwrite == "never":
-        return there.size or 0, None, True, 0
+        return there.size or 0, "", True, 0
     told = equal(job, there, checksum=checksum)
-    return None if told is None else (there.size or 0, told or None, True, 0)
+    return None if told is None else (there.size or 0, told, True, 0)
 
 
 def equal(job: Job, there: Facts, *, checksum: bool) -> str | None:
@@ -261,10 +276,6 @@ def _summed(job: Job, place: Place, facts: Facts, name: str) -> dict[str, str]:
     for block in blocks(place, facts, 0, job.patience, job.stop):
         sums.update(block)
     return sums.values()
-
-
-def _spelled(sums: Mapping[str, str]) -> str | None:
-    return next((f"{name}:{sums[name]}" for name in sorted(sums)), None)
 
 
 # --- the copy

@@ -74,6 +74,7 @@ def copy_many(
     overwrite: str = "different",
     verify: bool = True,
     checksum: bool = False,
+    sums: tuple[str, ...] = (),
     concurrency: int = CONCURRENCY,
     on_error: str = "continue",
     progress: Callable[[Progress], None] | None = None,
@@ -103,7 +104,8 @@ def copy_many(
         raise ValueError(f"on_error is continue or raise, not {on_error!r}")
     given = [one if isinstance(one, Planned) else Planned(*one) for one in pairs]
     _check_targets(given)
-    work = _Work(given, overwrite, verify, checksum, on_error, progress)
+    options = {"overwrite": overwrite, "verify": verify, "checksum": checksum, "sums": sums}
+    work = _Work(given, options, on_error, progress)
     began = time.monotonic()
     with _Threads(concurrency, work.stop) as threads:
         work.sizes(threads)
@@ -164,9 +166,7 @@ class _Work:
     def __init__(
         self,
         planned: list[Planned],
-        overwrite: str,
-        verify: bool,
-        checksum: bool,
+        options: dict[str, Any],
         on_error: str,
         progress: Callable[[Progress], None] | None,
     ) -> None:
@@ -174,11 +174,7 @@ class _Work:
         self.results: list[Copied | Failed | None] = [None] * len(planned)
         self.stop = threading.Event()
         self.error: RsdatError | None = None
-        self._options: dict[str, Any] = {
-            "overwrite": overwrite,
-            "verify": verify,
-            "checksum": checksum,
-        }
+        self._options = options
         self._raises = on_error == "raise"
         self._progress = progress
         self._lock = threading.Lock()
