@@ -29,21 +29,28 @@ def open_api(href: str) -> pystac.Catalog:
 
     from rsdat.storage.credentials import find
 
-    io = StacApiIO(request_modifier=_signed)
+    io = StacApiIO()
     credential = find(href)
     if credential is not None and credential.ca_file:
         from rsdat.storage.credentials import secrets
 
         io.session.verify = secrets.place(credential.ca_file)
     try:
-        client: pystac.Catalog = Client.open(href, stac_io=io)
+        # Named again: opening would take it from the reader.
+        client: Any = Client.open(href, stac_io=io, request_modifier=_signed)
     except (APIError, OSError, ValueError) as error:
         raise DataError(
             f"the STAC API {shown(href)} does not answer as it should: "
             f"{scrubbed(str(error), href)}",
             hint="check the address, the network and your credentials for it",
         ) from error
-    return client
+    # pystac-client knows the addresses of version 1.0 of these only; sorting is at 1.1.
+    for name in ("FILTER", "QUERY", "SORT"):
+        ending = f"/item-search#{name.lower()}"
+        if any(str(one).endswith(ending) for one in client.get_conforms_to()):
+            client.add_conforms_to(name)
+    opened: pystac.Catalog = client
+    return opened
 
 
 def is_api(opened: Any) -> bool:
