@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import rasterio
-from odc.geo.crs import CRS
+from odc.geo.crs import CRS, CRSError
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.session import DummySession
+from rasterio.transform import Affine
 
 from rsdat.errors import CredentialError, DataError
 from rsdat.raster import handles
@@ -77,17 +78,11 @@ def describe(opened: Any, source: Source) -> Header:
             f"{_place(source)} has {opened.count} bands, and its item means band {source.band}",
             hint="the item does not describe this file: correct the item or the href",
         )
-    crs = opened.crs.to_wkt() if opened.crs else source.declared and source.declared.crs
-    if not crs:
-        raise DataError(
-            f"{_place(source)} has no CRS, and its item declares none",
-            hint="a file beside it (.aux.xml, .prj) may be missing; or add proj:code to the item",
-        )
     index = source.band - 1
     scale, offset = float(opened.scales[index]), float(opened.offsets[index])
     plain = scale == 1.0 and offset == 0.0
     return Header(
-        geobox=GeoBox(opened.shape, opened.transform, CRS(crs)),
+        geobox=_grid(opened, source),
         dtype=opened.dtypes[index],
         nodata=opened.nodatavals[index],
         blocks=tuple(opened.block_shapes[index]),
@@ -95,6 +90,40 @@ def describe(opened: Any, source: Source) -> Header:
         scale=None if plain else scale,
         offset=None if plain else offset,
     )
+
+
+def _grid(opened: Any, source: Source) -> GeoBox:
+    """The grid of an open dataset; what it does not say of itself is taken from its item."""
+    declared = source.declared
+    if not opened.crs and opened.gcps[0]:
+        raise DataError(
+            f"{_place(source)} lies in the geometry of its radar: it has ground control points, "
+            "and no grid",
+            hint="use a terrain-corrected product (RTC), or correct it first (gdalwarp, SNAP)",
+        )
+    crs = opened.crs.to_wkt() if opened.crs else declared and declared.crs
+    if not crs:
+        raise DataError(
+            f"{_place(source)} has no CRS, and its item declares none",
+            hint="a file beside it (.aux.xml, .prj) may be missing; or add proj:code to the item",
+        )
+    try:
+        known = CRS(crs)
+    except CRSError:
+        raise DataError(
+            f"{_place(source)} has no CRS that is known: {crs[:80]}",
+            hint="correct proj:code of the item, or the file",
+        ) from None
+    transform = opened.transform
+    if not opened.crs and transform.is_identity:  # neither of them is in the file
+        if declared is None or declared.shape != tuple(opened.shape):
+            raise DataError(
+                f"{_place(source)} does not say where it lies, and its item declares a grid of "
+                f"another size",
+                hint="a file beside it (.aux.xml, .tfw) may be missing: fetch it as well",
+            )
+        transform = Affine(*declared.transform)
+    return GeoBox(opened.shape, transform, known)
 
 
 def dataset(source: Source, level: int | None = None) -> Any:

@@ -22,9 +22,13 @@ _CHUNK_BYTES = 128_000_000
 Bounds = tuple[float, float, float, float]
 
 
-def declared_geobox(declared: Declared) -> GeoBox:
-    """The grid that an item declares."""
-    return GeoBox(declared.shape, Affine(*declared.transform), CRS(declared.crs))
+def declared_geobox(declared: Declared) -> GeoBox | None:
+    """The grid that an item declares; None where its CRS is none that is known."""
+    try:
+        crs = CRS(declared.crs)
+    except CRSError:
+        return None
+    return GeoBox(declared.shape, Affine(*declared.transform), crs)
 
 
 def output_grid(

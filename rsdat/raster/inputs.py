@@ -105,7 +105,8 @@ def grids_of(sources: Sequence[Source], first: Header, *, skip: bool = False) ->
     taken to lie where the first does: its pixels are left out when they are read.
     """
     declared = [one.declared for one in sources]
-    if declared[0] is not None and _agree(declared_geobox(declared[0]), first.geobox):
+    claimed = None if declared[0] is None else declared_geobox(declared[0])
+    if claimed is not None and _agree(claimed, first.geobox):
         # Many items share a grid: one object each, which is quick to compare.
         known = {one: declared_geobox(one) for one in dict.fromkeys(declared) if one is not None}
         rest = [None if one is None else known[one] for one in declared[1:]]

@@ -35,6 +35,10 @@ _ANYWHERE = {
 
 _LANDSAT_LEVEL2 = re.compile(r"^L[COTEM]\d\d_L2S[PR]_")
 _LANDSAT_REFLECTANCE = {"coastal", "blue", "green", "red", "nir08", "nir", "swir16", "swir22"}
+_LANDSAT_TEMPERATURE = {"lwir", "lwir11", "st_b6", "st_b10"}
+
+# ESA's names of products: S2A_MSIL2A_20190524T105031_N0212_R051_T31NBJ_20190524T135050.
+_SENTINEL2_PRODUCT = re.compile(r"\bS2[A-D]_MSIL2A_\d{8}T\d{6}_N(\d\d)(\d\d)_")
 
 
 def synonyms(item: pystac.Item, band: str) -> tuple[str, ...]:
@@ -58,8 +62,8 @@ def calibration(
 
     Sentinel-2 L2A: quantification 10000, and since processing baseline 04.00 an offset of -1000
     digital numbers (ESA, Sentinel-2 Products Specification Document). The baseline decides, never
-    the date. Landsat Collection 2 Level-2: 2.75e-5 and -0.2, fill 0 (USGS, Landsat 8-9 Collection 2
-    Level 2 Science Product Guide).
+    the date. Landsat Collection 2 Level-2: reflectance 2.75e-5 and -0.2, surface temperature
+    0.00341802 and 149 K, fill 0 (USGS, Landsat 8-9 Collection 2 Level 2 Science Product Guide).
     """
     names = {
         str(name).lower()
@@ -68,15 +72,30 @@ def calibration(
         if name
     } | {re.sub(r"(_\d+m)?(\.tiff?)?$", "", asset.lower())}
     if is_sentinel2(item) and names & (set(_SENTINEL2) | set(_SENTINEL2_NAMES)):
-        baseline = item.properties.get("s2:processing_baseline")
+        baseline = _baseline(item)
         if baseline is None:
             return None, None, 0.0
-        return 1e-4, -0.1 if float(baseline) >= 4.0 else 0.0, 0.0
-    if is_landsat_level2(item) and (
-        names & _LANDSAT_REFLECTANCE or any(re.match(r"^sr_b\d$", name) for name in names)
-    ):
-        return 2.75e-5, -0.2, 0.0
+        return 1e-4, -0.1 if baseline >= 4.0 else 0.0, 0.0
+    if is_landsat_level2(item):
+        if names & _LANDSAT_REFLECTANCE or any(re.match(r"^sr_b\d$", name) for name in names):
+            return 2.75e-5, -0.2, 0.0
+        if names & _LANDSAT_TEMPERATURE:
+            return 0.00341802, 149.0, 0.0
     return None, None, None
+
+
+def _baseline(item: pystac.Item) -> float | None:
+    """The processing baseline of a Sentinel-2 item: as it says, else by the name of its product."""
+    for key, value in item.properties.items():
+        if key.endswith("processing_baseline"):
+            found = re.fullmatch(r"N?(\d\d)\.?(\d\d)", str(value))
+            if found:
+                return float(f"{found[1]}.{found[2]}")
+    texts = [item.id, *(v for v in item.properties.values() if isinstance(v, str))]
+    for text in texts:
+        if product := _SENTINEL2_PRODUCT.search(text):
+            return float(f"{product[1]}.{product[2]}")
+    return None
 
 
 def is_sentinel2(item: pystac.Item) -> bool:

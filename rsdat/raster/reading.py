@@ -170,7 +170,7 @@ def fill_value(source: Source, head: Header, dtype: str) -> float:
     """What stands for "no data" in stored numbers: nodata, or a choice where none is known."""
     nodata = nodata_of(source, head)
     if nodata is not None and not (np.isnan(nodata) and np.dtype(dtype).kind != "f"):
-        return nodata
+        return float(nodata)
     if np.dtype(dtype).kind == "f":
         return float("nan")
     if source.categorical and "qa_pixel" in source.asset.lower():
@@ -179,8 +179,20 @@ def fill_value(source: Source, head: Header, dtype: str) -> float:
 
 
 def nodata_of(source: Source, head: Header) -> float | None:
-    """The nodata value: the file's own, else the item's."""
-    return head.nodata if head.nodata is not None else source.nodata
+    """The nodata value: the file's own, else the item's; one that the type cannot hold is none.
+
+    An int for integers: compared with a float, they would all be turned to float64.
+    """
+    kind = np.dtype(head.dtype)
+    for value in (head.nodata, source.nodata):
+        if value is None:
+            continue
+        if kind.kind not in "iu":
+            return value
+        limits = np.iinfo(kind)
+        if value == value and limits.min <= value <= limits.max and value == int(value):
+            return int(value)
+    return None
 
 
 def _stored(source: Source, head: Header, values: Array, valid: Array | None, dtype: str) -> Array:

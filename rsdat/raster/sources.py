@@ -86,7 +86,7 @@ def source(item: pystac.Item, band: str) -> Source:
             "item does not say where it lies itself",
             hint="open the item from its file, or make its hrefs absolute",
         )
-    scale, offset, nodata = _numbers(item, found, band)
+    scale, offset, nodata, categorical = _numbers(item, found, band)
     return Source(
         item=item.id,
         asset=found.key,
@@ -95,8 +95,8 @@ def source(item: pystac.Item, band: str) -> Source:
         scale=scale,
         offset=offset,
         nodata=nodata,
-        categorical=_categorical(found, band),
-        declared=_declared(item, found.asset),
+        categorical=categorical,
+        declared=_declared(item, found),
     )
 
 
@@ -169,7 +169,8 @@ def _resolution(asset: pystac.Asset) -> float:
 
 def _numbers(
     item: pystac.Item, found: _Candidate, band: str
-) -> tuple[float | None, float | None, float | None]:
+) -> tuple[float | None, float | None, float | None, bool]:
+    """Scale, offset, nodata, and whether the numbers are names."""
     fields: dict[str, Any] = {}
     entries = found.asset.extra_fields.get("raster:bands") or []
     if found.index < len(entries):
@@ -182,14 +183,15 @@ def _numbers(
                 fields[name] = value
     scale, offset = _number(fields.get("scale")), _number(fields.get("offset"))
     nodata = _number(fields.get("nodata"))
-    if _categorical(found, band):
-        return None, None, nodata
+    # What is called quality and has a scale is measured: Landsat's uncertainty of temperature.
+    if _categorical(found, band) and scale in (None, 1.0):
+        return None, None, nodata, True
     if scale is None and offset is None:
         scale, offset, known = calibration(item, found.key, [dict(b) for b in found.bands])
         nodata = known if nodata is None else nodata
     if offset and _offset_applied(item):
         offset = 0.0
-    return scale, offset, nodata
+    return scale, offset, nodata, False
 
 
 def _number(value: Any) -> float | None:
@@ -215,13 +217,21 @@ def _categorical(found: _Candidate, band: str) -> bool:
     return any(CATEGORICAL.match(_plain(name)) for name in (found.key, band))
 
 
-def _declared(item: pystac.Item, asset: pystac.Asset) -> Declared | None:
+def _declared(item: pystac.Item, found: _Candidate) -> Declared | None:
+    """The grid, as the band, its asset or the item says it; None where it is not said, or not so
+    that it can be understood: the file is asked then."""
+    here = found.bands[found.index] if found.index < len(found.bands) else {}
+    places = (here, found.asset.extra_fields, item.properties)
+
     def value(name: str) -> Any:
-        return asset.extra_fields.get(name, item.properties.get(name))
+        return next((place[name] for place in places if place.get(name) is not None), None)
 
     code = value("proj:code") or (f"EPSG:{value('proj:epsg')}" if value("proj:epsg") else None)
-    shape, transform = value("proj:shape"), value("proj:transform")
-    if not (code and shape and transform and len(transform) >= 6):
+    try:
+        rows, columns = (int(number) for number in value("proj:shape"))
+        a, b, c, d, e, f = (float(number) for number in value("proj:transform")[:6])
+    except (TypeError, ValueError):
         return None
-    a, b, c, d, e, f = (float(number) for number in transform[:6])
-    return Declared(str(code), (int(shape[0]), int(shape[1])), (a, b, c, d, e, f))
+    if not code or rows < 1 or columns < 1 or a * e == b * d:
+        return None
+    return Declared(str(code), (rows, columns), (a, b, c, d, e, f))

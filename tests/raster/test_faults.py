@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
+import warnings
 
 import numpy as np
 import pytest
+import rasterio
 
 from rsdat.errors import ConfigError, DataError
 from rsdat.raster import composite, load, mask_clouds, ndvi
@@ -147,3 +149,73 @@ def test_many_threads_read_the_same_file(item):
     for thread in work:
         thread.join()
     assert len({float(result) for result in results}) == 1
+
+
+def test_radar_with_ground_control_points_is_refused(scenes):
+    path = scenes.directory / "hh.tif"
+    points = [
+        rasterio.control.GroundControlPoint(row, column, 10 + column / 100, 50 - row / 100)
+        for row in (0, 9)
+        for column in (0, 9)
+    ]
+    profile = {"driver": "GTiff", "height": 10, "width": 10, "count": 1, "dtype": "uint16"}
+    with rasterio.open(path, "w", **profile, gcps=points, crs="EPSG:4326") as opened:
+        opened.write(np.ones((1, 10, 10), "uint16"))
+    # What catalogs declare of such files is no grid that their pixels lie on.
+    declared = {
+        "proj:code": "EPSG:4326",
+        "proj:shape": [10, 10],
+        "proj:transform": [0.01, 0, 10, 0, -0.01, 50],
+    }
+    item = scenes.item("scene", {"hh": path}, bands={"hh": declared})
+    with pytest.raises(DataError, match=r"item scene: asset hh .* ground control points") as caught:
+        load([item], "hh")
+    assert "RTC" in caught.value.hint
+
+
+def test_a_file_that_says_nothing_of_its_place_takes_the_declared_grid_of_its_size(scenes):
+    path = scenes.directory / "bare.tif"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        profile = {"driver": "GTiff", "height": 4, "width": 4, "count": 1, "dtype": "uint16"}
+        with rasterio.open(path, "w", **profile) as opened:
+            opened.write(np.arange(16, dtype="uint16").reshape(1, 4, 4))
+        declared = {
+            "proj:code": "EPSG:32632",
+            "proj:shape": [4, 4],
+            "proj:transform": [10, 0, 600_000, 0, -10, 5_000_000],
+        }
+        item = scenes.item("scene", {"a": path}, bands={"a": declared})
+        assert load([item], "a").odc.geobox.transform.c == 600_000
+        item.assets["a"].extra_fields["proj:shape"] = [48, 48]
+        with pytest.raises(DataError, match="does not say where it lies") as caught:
+            load([item], "a")
+    assert "aux.xml" in caught.value.hint
+
+
+@pytest.mark.parametrize("code", ["EPSG:999999", "here"])
+def test_a_declared_crs_that_is_none(scenes, code):
+    declared = {
+        "proj:code": code,
+        "proj:shape": [4, 4],
+        "proj:transform": [10, 0, 600_000, 0, -10, 5_000_000],
+    }
+    good = scenes.write("a", np.ones((4, 4), "uint16"))
+    items = [scenes.item(f"scene{n}", {"a": good}, bands={"a": declared}) for n in (1, 2)]
+    assert load(items, "a").odc.geobox.crs.epsg == 32632
+    bad = scenes.write("b", np.ones((4, 4), "uint16"), crs=None)
+    with pytest.raises(DataError, match=f"no CRS that is known: {code}"):
+        load([scenes.item("scene", {"a": bad}, bands={"a": declared})], "a")
+
+
+@pytest.mark.parametrize("wrong", [-9999, 300, 0.5, "nan"])
+def test_a_declared_nodata_that_the_type_cannot_hold_hides_nothing(scenes, wrong):
+    pixels = np.arange(16, dtype="uint8").reshape(4, 4)
+    fields = {"raster:bands": [{"nodata": wrong}]}
+    item = scenes.item("scene", {"a": scenes.write("a", pixels)}, bands={"a": fields})
+    wider = load([item], "a").odc.geobox.pad(1)
+    for scale in (True, False):
+        ds = load([item], "a", geobox=wider, scale=scale)
+        np.testing.assert_array_equal(ds.a[0, 1:-1, 1:-1], pixels)
+    found = load([item], "a", resolution=15, resampling="bilinear").a.values
+    assert np.isfinite(found[0, :2, :2]).all()
