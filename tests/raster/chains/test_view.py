@@ -105,3 +105,13 @@ def test_the_table_of_a_planned_chain_tells_its_grid(sentinel2):
     made = chain(sentinel2(), ["red"]).composite("count")
     assert made.geobox.shape == (96, 96)
     assert "EPSG:32632, 96 × 96 pixels of 10 m" in made._repr_html_()
+
+
+def test_an_index_keeps_the_bands_that_are_named(sentinel2):
+    items = sentinel2(dates=2)
+    kept = chain(items, ["red", "nir"]).index("ndvi", keep=["red"])
+    assert kept.bands == ("red", "ndvi")
+    every = chain(items, ["red", "nir"]).index("ndvi", keep=True)
+    np.testing.assert_array_equal(kept.evaluate(), every.evaluate()[:, [0, 2]])
+    with pytest.raises(ConfigError, match="'blue'"):
+        chain(items, ["red", "nir"]).index("ndvi", keep=["blue"])
