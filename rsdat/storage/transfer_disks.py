@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import os
 import secrets
@@ -12,6 +13,10 @@ from typing import Any, Protocol
 from rsdat.storage.dcache.paths import LONGEST_NAME
 from rsdat.storage.files import shown
 from rsdat.storage.transfer_places import Facts
+
+# Digits in a part's name that stand for its source, and for another process with the same source.
+MARK, OTHER = 12, 8
+MARK_PATTERN = "[0-9a-f]" * MARK
 
 
 class Disk(Protocol):
@@ -31,6 +36,9 @@ class Disk(Protocol):
 
     def make_directory(self, name: str) -> None:
         """Make a directory and those above it, if they are missing."""
+
+    def sweep(self, target: str) -> None:
+        """Remove what copies of other versions have left beside a target."""
 
 
 class Local:
@@ -69,6 +77,14 @@ class Local:
         """Make a directory."""
         os.makedirs(name, exist_ok=True)
 
+    def sweep(self, target: str) -> None:
+        """Remove old parts, but for those that another process is writing."""
+        directory, name = os.path.split(target)
+        for part in glob.glob(f"{directory}/.{glob.escape(_stem(name))}.{MARK_PATTERN}.part"):
+            with suppress(OSError), open(part, "r+b") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(part)
+
 
 class Sftp:
     """An SFTP server."""
@@ -103,6 +119,9 @@ class Sftp:
         with suppress(FileExistsError):
             self._fs.makedirs(name, exist_ok=True)
 
+    def sweep(self, target: str) -> None:
+        """Nothing: to look for old parts would list the directory after each file."""
+
 
 def part_of(target: str, source: str, facts: Facts) -> tuple[str, bool]:
     """The hidden name under which a target grows, and whether another try may go on with it.
@@ -111,8 +130,13 @@ def part_of(target: str, source: str, facts: Facts) -> tuple[str, bool]:
     """
     directory, _, name = target.rpartition("/")
     resumable = bool(facts.version) and facts.size is not None
-    identity = repr((shown(source), facts.version, facts.size))
-    mark = hashlib.sha256(identity.encode()).hexdigest()[:12] if resumable else secrets.token_hex(6)
-    ending = f".{mark}.part"
-    stem = name.encode("utf-8", "surrogateescape")[: LONGEST_NAME - len(ending) - 1]
-    return f"{directory}/.{stem.decode('utf-8', 'ignore')}{ending}", resumable
+    identity = repr((shown(source), facts.version, facts.size)).encode("utf-8", "surrogateescape")
+    digest = hashlib.sha256(identity).hexdigest()
+    mark = digest[:MARK] if resumable else secrets.token_hex(MARK // 2)
+    return f"{directory}/.{_stem(name)}.{mark}.part", resumable
+
+
+def _stem(name: str) -> str:
+    """As much of a name as a hidden name has room for."""
+    room = LONGEST_NAME - len("...part") - MARK - 1 - OTHER
+    return name.encode("utf-8", "surrogateescape")[:room].decode("utf-8", "ignore")

@@ -243,7 +243,8 @@ def refuse_offline(place: Place, facts: Facts) -> None:
 
 async def _http(place: Place) -> Facts:
     session = await place.fs.set_session()
-    for method, more in (("HEAD", {}), ("GET", {"Range": "bytes=0-0"})):
+    digests = {"Want-Digest": "adler32,md5;q=0.5"}
+    for method, more in (("HEAD", digests), ("GET", {"Range": "bytes=0-0"})):
         async with session.request(method, **asked(place, more)) as answer:
             if method == "HEAD" and answer.status in NO_HEAD:
                 continue

@@ -218,13 +218,14 @@ def _from_loop(
                 parts.clear()
                 filled = 0
 
+        end: BaseException | None = None
         try:
             await produce(offer)
-            if parts:
-                ready.put(b"".join(parts))
-            ready.put(None)
         except BaseException as error:
-            ready.put(error)
+            end = error
+        if parts:
+            ready.put(b"".join(parts))
+        ready.put(end)
 
     task = asyncio.run_coroutine_threadsafe(work(), loop)
     try:

@@ -126,6 +126,7 @@ def to_disk(job: Job, disk: Disk) -> None:
         job.check_source()
         job.check({}, disk.length(part), "target")
         disk.replace(part, path)
+        disk.sweep(path)
     except BaseException as error:
         kept = resumable and not _spoiled(error)
         # The connection to remove it by may be gone itself.
@@ -171,10 +172,11 @@ def _piece(stream: Any, at: int, size: int) -> bytes:
 
 
 def _spoiled(error: BaseException) -> bool:
-    """Whether a part is of no use for another try."""
+    """Whether a part is of no use for another try: the source is gone, or is another one."""
     while isinstance(error, Trouble):
         error = error.error
-    return isinstance(error, Differs | Replaced | PermissionError | FileNotFoundError)
+    gone = isinstance(error, FileNotFoundError) or getattr(error, "status", None) in (404, 410)
+    return gone or isinstance(error, Differs | Replaced)
 
 
 # --- doors

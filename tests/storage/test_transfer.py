@@ -97,7 +97,7 @@ def test_a_source_that_is_the_target_is_left_alone(ends: Ends) -> None:
     ends.door.clear_log()
     for source, target in pairs:
         done = copy_file(str(source), str(target), overwrite="always")
-        assert done.skipped and done.nbytes == len(DATA), (source, target)
+        assert (done.skipped, done.nbytes) == (True, len(DATA)), (source, target)
     assert here.read_bytes() == DATA
     assert not ends.door.requests(method="PUT")
 
@@ -108,7 +108,8 @@ def test_a_link_at_the_target_is_followed(ends: Ends, tmp_path: Path) -> None:
     link.symlink_to(real)
     ends.write(ends.url("memory", "f"), DATA)
     copy_file(ends.url("memory", "f"), str(link))
-    assert link.is_symlink() and real.read_bytes() == DATA
+    assert link.is_symlink()
+    assert real.read_bytes() == DATA
 
 
 def test_a_door_that_copies_does_so_without_the_bytes_passing_here(ends: Ends) -> None:
@@ -142,7 +143,8 @@ def test_what_goes_wrong_names_both_ends_and_the_next_step(ends: Ends) -> None:
         error = caught.value
         assert isinstance(error, CopyFailed)
         assert error.hint
-        assert error.source in error.message and error.target in error.message
+        assert error.source in error.message
+        assert error.target in error.message
         assert "hidden" not in f"{error.message}{error.hint}"
         back = pickle.loads(pickle.dumps(error))
         assert (type(back), back.message, back.source) == (type(error), error.message, error.source)
@@ -168,7 +170,9 @@ def test_many_files_big_ones_first_with_progress_and_a_report(ends: Ends) -> Non
     assert (last.files, last.total_files, last.failed) == (4, 4, 1)
     assert last.nbytes == last.total_bytes == sum(sizes)
     again = copy_many([Planned(*pair) for pair in pairs[:3]])
-    assert len(again.skipped) == 3 and not again.copied and again.nbytes == 0
+    assert len(again.skipped) == 3
+    assert not again.copied
+    assert again.nbytes == 0
     assert pickle.loads(pickle.dumps(report)).copied == report.copied
 
 
