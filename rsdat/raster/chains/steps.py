@@ -83,9 +83,9 @@ class Index:
     def words(self) -> dict[str, Any]:
         """Its name or formula."""
         words = {"index": self.name, "formula": str(self.formula.formula)}
-        if isinstance(self.keep, bool):
-            return {**words, "keep": True} if self.keep else words
-        return {**words, "keep": list(self.keep)}
+        if not self.keep:
+            return words
+        return {**words, "keep": True if self.keep is True else list(self.keep)}
 
 
 @dataclass(frozen=True)
