@@ -83,9 +83,8 @@ class Index:
     def words(self) -> dict[str, Any]:
         """Its name or formula."""
         words = {"index": self.name, "formula": str(self.formula.formula)}
-        if not self.keep:
-            return words
-        return {**words, "keep": True if self.keep is True else list(self.keep)}
+        kept = list(self.keep) if isinstance(self.keep, tuple) else self.keep
+        return {**words, "keep": kept} if kept else words
 
 
 @dataclass(frozen=True)
