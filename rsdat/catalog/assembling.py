@@ -222,8 +222,9 @@ class Totals:
         self.codes |= {str(c) for c in [properties.get("proj:code")] if c}
         self.platforms |= {str(p) for p in [properties.get("platform")] if p}
         for key, asset in item["assets"].items():
-            if key not in self.assets:
-                self.assets[key] = _definition(asset)
+            definition = _definition(asset)
+            if key not in self.assets and len(definition) > 1:  # STAC's schema wants two fields
+                self.assets[key] = definition
 
     def fields(self) -> dict[str, Any]:
         """Extent, summaries and item_assets."""

@@ -26,6 +26,7 @@ from rsdat.storage import is_remote, shown
 # A bbox is written with fewer digits than its geometry, or rounded outwards.
 _TOLERANCE = 1e-3
 _MOST = 1000
+_KINDS = {"Feature": "item", "Catalog": "catalog", "Collection": "collection"}
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Findings:
 def validate_catalog(href: str | os.PathLike[str], *, assets: bool = False) -> Findings:
     """Check a static catalog, collection, item or file of items, with all that belongs to it.
 
-    Files of older STAC versions are brought to 1.1, as pystac reads them, and checked so.
+    Files of older STAC versions are brought up to date, as pystac reads them, and checked so.
 
     Parameters
     ----------
@@ -99,17 +100,23 @@ def _place(opened: Opened) -> str | None:
 
 def _schemas() -> Mapping[str, Any]:
     try:
-        from pystac.validation.local_validator import LocalValidator
+        from jsonschema import Draft7Validator
+        from pystac.validation.local_validator import get_local_schema_cache
+        from referencing import Registry, Resource
     except ImportError:
         raise ConfigError(
             "validation needs jsonschema, which is not installed",
             hint="install it: pip install 'rsdat[validation]'",
         ) from None
-    local = LocalValidator()
+    shipped = get_local_schema_cache()
+    resources = [(url, Resource.from_contents(schema)) for url, schema in shipped.items()]
+    registry: Any = Registry().with_resources(resources)
     return {
-        "Feature": local.item_validator(),
-        "Catalog": local.catalog_validator(),
-        "Collection": local.collection_validator(),
+        kind: Draft7Validator(
+            next(shipped[url] for url in shipped if url.endswith(f"-spec/json-schema/{name}.json")),
+            registry=registry,
+        )
+        for kind, name in _KINDS.items()
     }
 
 
@@ -145,13 +152,13 @@ def _against(schemas: Mapping[str, Any], content: Mapping[str, Any], to: Finding
         return [f"type {kind!r} is none of STAC's"]
     newest = dict(content)
     version = str(content.get("stac_version", ""))
-    if version != "1.1.0":
+    if version != pystac.get_stac_version():
         from pystac.serialization import identify_stac_object, migrate_to_latest
 
         try:
             newest = migrate_to_latest(newest, identify_stac_object(newest))
         except Exception as error:  # pystac raises whatever a wrong value leads to
-            return [f"STAC version {version!r} cannot be brought to 1.1: {error}"]
+            return [f"STAC version {version!r} cannot be brought up to date: {error}"]
     wrong = []
     for found in schemas[kind].iter_errors(newest):
         deepest = max(_causes(found), key=lambda cause: len(cause.absolute_path))
