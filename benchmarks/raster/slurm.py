@@ -83,6 +83,7 @@ def _measured(work: Callable[[], None], repeat: int) -> list[float]:
 @contextmanager
 def _workers(home: Path, interface: str) -> Iterator[Any]:
     """A client of a session's cluster with its workers connected."""
+    import dask
     from distributed import Client
 
     from rsdat.cluster import SlurmCluster
@@ -103,6 +104,7 @@ def _workers(home: Path, interface: str) -> Iterator[Any]:
     Path(layout.site).write_text(site.model_dump_json())
     make_credentials(layout)
     os.environ.update(write_dask_config(layout, site))
+    dask.config.refresh()  # the local run has imported Dask already
     with SlurmCluster(directory) as cluster, Client(cluster) as client:
         cluster.scale(WORKERS)
         client.wait_for_workers(WORKERS, timeout=120)
