@@ -271,6 +271,16 @@ class Access(Model):
     addressing: Literal["path", "virtual"] | None = Field(
         None, description="bucket in the path or in the host name; absent: path at an endpoint"
     )
+    sas: Annotated[str, AfterValidator(_address)] | None = Field(
+        None,
+        description="the service that gives SAS tokens for this blob storage, as "
+        "https://planetarycomputer.microsoft.com/api/sas/v1/token",
+    )
+    login: Annotated[str, AfterValidator(_address)] | None = Field(
+        None,
+        description="where this server's redirects lead to for a login, as "
+        "https://urs.earthdata.nasa.gov: it gets the user and password, this server cookies",
+    )
 
 
 class Site(Model):

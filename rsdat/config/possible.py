@@ -151,11 +151,21 @@ def access_contradictions(place: Path, access: Access) -> Iterator[Contradiction
             ((*place, "username"),),
             "a user name needs the key 'password_file' or 'password_env' (or 'key_file' for sftp)",
         )
+    if access.login and not (access.netrc or password or _bears(access)):
+        yield Contradiction(
+            ((*place, "login"),),
+            "a login needs 'netrc', or 'username' with a password, or a token",
+        )
     if bool(access.access_key_env) != bool(access.secret_key_env):
         yield Contradiction(
             ((*place, "access_key_env" if access.access_key_env else "secret_key_env"),),
             "access_key_env and secret_key_env belong together",
         )
+
+
+def _bears(access: Access) -> bool:
+    tokens = access.token_file, access.token_env, access.token_command, access.oidc_agent
+    return any(tokens)
 
 
 def _count(number: int, thing: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +39,9 @@ def scrubbed(text: str, href: str) -> str:
     """What a library said of an href, for messages: the href as :func:`shown` shows it."""
     signed = is_remote(href) and href.partition("://")[0] not in _LITERAL
     query = urlsplit(href).query if signed else ""
+    # A signature that was added for the request alone.
+    added = re.escape(href) + r"\?[^\s'\"<>]+" if is_remote(href) and not query else ""
+    text = re.sub(added, shown(href) + "?…", text) if added else text
     text = text.replace(href, shown(href))
     return text.replace(f"?{query}", "?…") if query else text
 
@@ -105,10 +109,15 @@ def storage_options(href: str) -> dict[str, Any]:
     """
     if not is_remote(href):
         return {}
-    from rsdat.storage.credentials import find
+    from rsdat.storage.credentials import backends, find
+    from rsdat.storage.signing import signer_of
 
     credential = find(href)
-    return credential.storage_options(href) if credential else {}
+    if credential is not None:
+        return credential.storage_options(href)
+    if signer_of(href) is not None:
+        return {"get_client": backends.Client(None, backends.origin_of(href))}
+    return {}
 
 
 def _unreadable(place: str, error: BaseException) -> DataError:

@@ -14,6 +14,7 @@ and port only: a pool on another port of the same host gets none.
 from __future__ import annotations
 
 import os
+import re
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -22,9 +23,10 @@ from urllib.parse import quote, unquote, urlsplit
 
 from rsdat.errors import CredentialError
 from rsdat.storage.credentials import Credential, find, lacks, s3, secrets
-from rsdat.storage.credentials.secretfiles import header_file, keys_file
+from rsdat.storage.credentials.secretfiles import header_file, keys_file, login_settings
 from rsdat.storage.dcache.paths import quoted, split_url
-from rsdat.storage.files import is_remote, shown
+from rsdat.storage.files import is_remote, scrubbed, shown
+from rsdat.storage.signing import signed
 
 #: For every remote file, whatever the environment says.
 _ALWAYS = {
@@ -56,7 +58,7 @@ def gdal_path(href: str) -> str:
     Raises
     ------
     CredentialError
-        The secret for this address is missing or has expired.
+        The secret for this address is missing or has expired, or its signer gives none.
     """
     scheme = urlsplit(href).scheme
     if not is_remote(href):
@@ -68,9 +70,12 @@ def gdal_path(href: str) -> str:
         return href
     credential = find(href)
     file = header_file(credential, url) if credential else None
+    address = signed(url)
     if file is None:
-        return f"/vsicurl/{url}" if urlsplit(href).scheme not in ("http", "https") else href
-    return f"/vsicurl?header_file={quote(file, safe='')}&empty_dir=yes&url={quote(url, safe='')}"
+        plain = address == url and urlsplit(href).scheme in ("http", "https")
+        return href if plain else f"/vsicurl/{address}"
+    named = quote(address, safe="")
+    return f"/vsicurl?header_file={quote(file, safe='')}&empty_dir=yes&url={named}"
 
 
 def web_address(href: str) -> str | None:
@@ -103,6 +108,8 @@ def options(href: str) -> dict[str, str]:
     found = dict(_ALWAYS)
     if credential is not None:
         found |= _tls(credential)
+        if credential.logs_in:
+            found |= login_settings(credential)
         if urlsplit(href).scheme in ("s3", "s3a"):
             found |= _s3(credential)
     return found
@@ -115,8 +122,9 @@ def scrub(text: str, href: str) -> str:
         encoded = quote(url, safe="")
         for mark in ("vsicurl?header_file=", "/vsicurl?header_file="):
             while (start := text.find(mark)) >= 0 and (end := text.find(encoded, start)) >= 0:
-                text = text[:start].rstrip("/") + shown(href) + text[end + len(encoded) :]
-        text = text.replace(f"/vsicurl/{url}", shown(href)).replace(url, shown(href))
+                left = re.sub(r"^%3F[^\s'\"<>]*", "?…", text[end + len(encoded) :])
+                text = text[:start].rstrip("/") + shown(href) + left
+        text = scrubbed(text.replace(f"/vsicurl/{url}", url), url).replace(url, shown(href))
     return text
 
 
@@ -130,7 +138,7 @@ def refusal(href: str) -> Refusal | None:
         return None
     credential = find(href)
     headers = credential.headers(url) if credential else {}
-    request = urllib.request.Request(url, headers={"Range": "bytes=0-0", **headers})
+    request = urllib.request.Request(signed(url), headers={"Range": "bytes=0-0", **headers})
     context = credential.ssl_context() if credential else None
     opener = urllib.request.build_opener(_Stay, urllib.request.HTTPSHandler(context=context))
     try:

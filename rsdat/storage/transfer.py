@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rsdat.storage.dcache import checksums
@@ -257,10 +257,17 @@ def equal(job: Job, there: Facts, *, checksum: bool) -> str | None:
         for sums, place, known in ((ours, job.source, facts), (theirs, job.target, there)):
             if name not in sums:
                 sums |= _summed(job, place, known, name)
-    common = sorted(set(ours) & set(theirs))
+    return alike(replace(facts, sums=ours), replace(there, sums=theirs))
+
+
+def alike(facts: Facts, there: Facts) -> str | None:
+    """What :func:`equal` says, by what is known of source and target alone."""
+    if facts.size is None or facts.size != there.size:
+        return None
+    common = sorted(set(facts.sums) & set(there.sums))
     if common:
-        same_sums = all(ours[name] == theirs[name] for name in common)
-        return f"{common[0]}:{ours[common[0]]}" if same_sums else None
+        same_sums = all(facts.sums[name] == there.sums[name] for name in common)
+        return f"{common[0]}:{facts.sums[common[0]]}" if same_sums else None
     return "" if _not_older(there.mtime, facts.mtime) else None
 
 

@@ -22,7 +22,7 @@ def options(credential: Credential, url: str) -> dict[str, Any]:
     """
     parts = urlsplit(url)
     if parts.scheme in ("http", "https"):
-        return {"get_client": Client(credential, _origin(url))}
+        return {"get_client": Client(credential, origin_of(url))}
     if parts.scheme in ("s3", "s3a"):
         return credential.s3_options()
     if parts.scheme in ("sftp", "ssh"):
@@ -32,9 +32,12 @@ def options(credential: Credential, url: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Client:
-    """Makes the aiohttp session of a filesystem; each request resolves the credential anew."""
+    """Makes the aiohttp session of a filesystem; each request resolves the credential anew.
 
-    credential: Credential
+    The same for a signature: it is in no address but that of the request itself.
+    """
+
+    credential: Credential | None
     origin: str
     """``scheme://host:port``; redirects that lead elsewhere go without the secret."""
 
@@ -49,21 +52,31 @@ class Client:
     def _connector(self) -> Any:
         import aiohttp
 
-        context = self.credential.ssl_context()
+        context = self.credential.ssl_context() if self.credential else None
         return aiohttp.TCPConnector(ssl=True if context is None else context)
 
     async def _authorize(self, request: Any, handler: Any) -> Any:
         import asyncio
 
+        import yarl
+
+        from rsdat.storage import signing
+
         url = str(request.url)
-        if _origin(url) == self.origin:
-            # In a thread: a command, or a file on a slow disk, must not hold the event loop.
-            headers = await asyncio.to_thread(self.credential.headers, url)
-            request.headers.update(headers)
+        known = self.credential
+        own = origin_of(url) == self.origin
+        # In threads: a command, a file on a slow disk or a service must not hold the event loop.
+        if known is not None and (own or (known.logs_in and known.is_login(url))):
+            request.headers.update(await asyncio.to_thread(known.headers, url))
+        if own:
+            address = await asyncio.to_thread(signing.signed, url)
+            if address != url:
+                request.url = yarl.URL(address, encoded=True)
         return await handler(request)
 
 
-def _origin(url: str) -> str:
+def origin_of(url: str) -> str:
+    """Scheme, host and port of an address."""
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from rsdat.errors import ConfigError, CredentialError
 from rsdat.storage.credentials import certificates, netrcs, secrets
 from rsdat.storage.credentials.tokens import Token, decode, moment
-from rsdat.storage.dcache.paths import is_loopback
+from rsdat.storage.dcache.paths import is_loopback, origin
 from rsdat.storage.files import shown
 
 #: Seconds that a token may be over its end: clocks differ, and the server decides.
@@ -53,6 +53,8 @@ class Credential:
     region: str | None = None
     api: str | None = None
     addressing: str | None = None
+    sas: str | None = None
+    login: str | None = None
     clear: bool = True
     """Whether a secret may go over plain http to another machine."""
 
@@ -119,6 +121,15 @@ class Credential:
         return self.bears or bool(known or self.credentials_file or self.access_key_env)
 
     @property
+    def logs_in(self) -> bool:
+        """Whether user and password are for a login that the server's redirects lead to."""
+        return self.login is not None and not self.bears
+
+    def is_login(self, url: str) -> bool:
+        """Whether a URL is one of the login that the server's redirects lead to."""
+        return self.login is not None and origin(url) == origin(self.login)
+
+    @property
     def source(self) -> str:
         """Where the token or password comes from, in words for messages."""
         if self.token_file or self.password_file:
@@ -148,6 +159,8 @@ class Credential:
         CredentialError
             The secret is missing or has expired, or would go over plain http to another machine.
         """
+        if self.logs_in and not self.is_login(url):
+            return {}
         value = self._authorization(url)
         if value is None:
             return {}

@@ -8,6 +8,7 @@ process of the same user left on this machine is removed by the next one.
 from __future__ import annotations
 
 import atexit
+import base64
 import os
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rsdat.errors import CredentialError
-from rsdat.storage.credentials import secrets
+from rsdat.storage.credentials import netrcs, secrets
 from rsdat.storage.credentials.credential import Credential
 
 _PREFIX = "rsdat-secrets-"
@@ -68,6 +69,35 @@ def keys_file(credential: Credential) -> str | None:
         if name:
             lines.append(f"{key} = {secrets.from_environment(name)}")
     return _file(f"keys-{_number(credential)}", "\n".join(lines) + "\n")
+
+
+def login_settings(credential: Credential) -> dict[str, str]:
+    """GDAL's settings for a login that redirects lead to: names of a netrc file and a cookie jar.
+
+    Raises
+    ------
+    CredentialError
+        The password is missing.
+    """
+    if credential.netrc:
+        netrc = secrets.place(netrcs.place_of(credential.netrc))
+        secrets.version(netrc)
+    else:
+        assert credential.login is not None
+        value = credential.headers(credential.login)["Authorization"].partition(" ")[2]
+        user, _, password = base64.b64decode(value).decode().partition(":")
+        host = urlsplit(credential.login).hostname
+        line = f"machine {host} login {user} password {password}\n"
+        netrc = _file(f"login-{_number((credential, 'login'))}", line)
+    number = _number((credential, "cookies"))
+    with _lock:
+        cookies = _directory() / f"cookies-{number}"
+    return {
+        "GDAL_HTTP_NETRC": "YES",
+        "GDAL_HTTP_NETRC_FILE": netrc,
+        "GDAL_HTTP_COOKIEFILE": str(cookies),
+        "GDAL_HTTP_COOKIEJAR": str(cookies),
+    }
 
 
 def write(path: Path, text: str) -> None:
