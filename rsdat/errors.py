@@ -70,5 +70,11 @@ class DataError(RsdatError):
     exit_code = 8
 
 
+class Incomplete(RsdatError):
+    """A part of what was asked was done, and it was told which part was not. Exit code 9."""
+
+    exit_code = 9
+
+
 class CredentialError(DataError, PermissionError):
     """A secret is missing, unreadable, has expired, or does not allow what was asked."""

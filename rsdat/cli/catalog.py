@@ -1,4 +1,4 @@
-"""The `rsdat catalog` commands: make, extend, check, show and index STAC catalogs."""
+"""The `rsdat catalog` commands: make, extend, copy, check, show and index STAC catalogs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rsdat.cli import catalog_copy
+
 if TYPE_CHECKING:
     from rsdat.catalog.making import Made, OnError
     from rsdat.catalog.summarising import Summary
 
-app = typer.Typer(no_args_is_help=True, help="STAC catalogs: make, extend, check, show, index.")
+app = typer.Typer(
+    no_args_is_help=True, help="STAC catalogs: make, extend, copy, check, show, index."
+)
 
 Catalog = Annotated[str, typer.Argument(metavar="CATALOG", help="Its directory, file or address.")]
 Source = Annotated[str, typer.Argument(metavar="DIR|URL", help="Where the raster files lie.")]
@@ -21,6 +25,8 @@ PatternText = Annotated[
 ]
 Errors = Annotated[str, typer.Option("--on-error", help="Files that cannot be used: raise, skip.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+app.command("copy")(catalog_copy.copy)
 
 
 @app.command()
@@ -212,6 +218,8 @@ def _facts(summary: Summary) -> dict[str, Any]:
 
 
 def _row(summary: Summary) -> tuple[str, ...]:
+    from rsdat.cli.output import size
+
     times = [f"{time:%Y-%m-%d}" if time else "-" for time in (summary.first, summary.last)]
     codes = sorted(summary.codes)
     crs = ",".join(codes[:3]) + (f" and {len(codes) - 3} more" if len(codes) > 3 else "")
@@ -223,15 +231,6 @@ def _row(summary: Summary) -> tuple[str, ...]:
         *times,
         ",".join(f"{edge:.2f}" for edge in summary.bbox or []) or "-",
         crs or "-",
-        _size(summary.size) if summary.size else "-",
+        size(summary.size) if summary.size else "-",
         words or "-",
     )
-
-
-def _size(count: int) -> str:
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            break
-        value /= 1000
-    return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.1f} {unit}"

@@ -16,17 +16,9 @@ from rsdat.errors import RsdatError
 @contextmanager
 def computing(session: str | None, quiet: bool) -> Iterator[tuple[str, Counters | None]]:
     """A Dask client of the session, or none; a progress bar; and an orderly end on SIGTERM."""
-
     came: list[int] = []
-
-    def interrupted(number: int, frame: Any) -> None:
-        came.append(number)
-        raise KeyboardInterrupt
-
-    previous = {one: signal.signal(one, interrupted) for one in (signal.SIGINT, signal.SIGTERM)}
-    client, place = _client(session)
     try:
-        with tile_bars(quiet) as progress:
+        with session_client(session, came) as (_, place), tile_bars(quiet) as progress:
             yield place, progress
     except RsdatError as error:
         # GDAL's callbacks swallow the interrupt, and what they return then looks like an error.
@@ -37,6 +29,27 @@ def computing(session: str | None, quiet: bool) -> Iterator[tuple[str, Counters 
     except KeyboardInterrupt as error:
         _interrupted(error)
         raise
+
+
+@contextmanager
+def session_client(session: str | None, came: list[int] | None = None) -> Iterator[tuple[Any, str]]:
+    """The Dask client of a session, or None, and where that is in words; SIGTERM is as Ctrl-C.
+
+    Parameters
+    ----------
+    came
+        Gets the signals.
+    """
+
+    def interrupted(number: int, frame: Any) -> None:
+        if came is not None:
+            came.append(number)
+        raise KeyboardInterrupt
+
+    previous = {one: signal.signal(one, interrupted) for one in (signal.SIGINT, signal.SIGTERM)}
+    client, place = _client(session)
+    try:
+        yield client, place
     finally:
         for one, handler in previous.items():
             signal.signal(one, handler)
@@ -65,7 +78,7 @@ def _client(session: str | None) -> tuple[Any, str]:
         if session:
             raise
         if "no running session" not in error.message:
-            print(f"rsdat: {error.message}; computing in this process", file=sys.stderr)
+            print(f"rsdat: {error.message}; going on in this process", file=sys.stderr)
         return None, "in this process"
     if not connected.nthreads():
         if not session and SESSION_VARIABLE not in os.environ:
