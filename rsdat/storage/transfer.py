@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from rsdat.storage.transfer_writing import Job, to_disk, to_door, to_other, to_s
 if TYPE_CHECKING:
     from rsdat.storage.transfer_many import Report, copy_many
 
-__all__ = ["Copied", "Report", "copy_file", "copy_many"]
+__all__ = ["Copied", "Report", "copy_file", "copy_many", "pour"]
 
 OVERWRITE = ("never", "different", "always")
 #: Eight pauses bridge a network that is gone for half a minute.
@@ -225,6 +225,26 @@ def _names(facts: Facts) -> tuple[str, ...]:
     if not facts.sums or "adler32" in facts.sums:
         return ("adler32",)
     return ("adler32", next(iter(facts.sums)))
+
+
+def pour(source: str) -> Iterator[bytes]:
+    """The bytes of a file, in blocks, across breaks.
+
+    Raises
+    ------
+    CopyFailed
+        It cannot be read.
+    """
+    stop, patience = threading.Event(), Patience(PATIENCE)
+    target = "the standard output"
+    try:
+        place = place_of(source)
+        facts = _source(place, patience, stop)
+        yield from blocks(place, facts, 0, patience, stop)
+    except Exception as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise explained(error, source, target) from error
 
 
 # --- whether there is anything to do
