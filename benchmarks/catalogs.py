@@ -59,7 +59,7 @@ PROGRAMS = {
     ),
     "rsdat: index": (RSDAT, "_, count = make_index(rsdat.catalog.open_catalog(PLACE))"),
     "rsdat: search with the index": (
-        RSDAT,
+        RSDAT + "import pyarrow.dataset, pyarrow.parquet",
         "count = len(rsdat.catalog.search(PLACE, bbox=BOX, query=f'eo:cloud_cover < {COVER}'))",
     ),
 }

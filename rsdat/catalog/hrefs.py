@@ -10,7 +10,7 @@ from rsdat.storage import absolute, is_remote
 
 def joined(base: str, href: str) -> str:
     """What a link in the file ``base`` leads to: an absolute href."""
-    if is_remote(href) or href.startswith("file://"):
+    if ":" in href and (is_remote(href) or href.startswith("file://")):
         return absolute(href)
     scheme, mark, rest = base.partition("://")
     if not mark:

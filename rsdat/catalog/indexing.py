@@ -114,7 +114,7 @@ def fingerprint(place: str) -> dict[str, str | None]:
             for href, text in zip(level, pool.map(read_text, level), strict=True):
                 texts.update(relative(href, place).encode() + b"\0" + text.encode())
                 items, children = _links(text, href)
-                local = local and not any(is_remote(item) for item in items)
+                local = local and not any(":" in item and is_remote(item) for item in items)
                 if local:
                     states.update(_states(items))
                 following += [child for child in children if child not in seen]
