@@ -151,12 +151,13 @@ class Chain(RadarSteps, Results):
         else:
             mask = Mask(name, *decision(name, classes, bits))
         kept, found, skipped = usables
-        rows = {item.id: row for item, row in zip(self.items, self.sources, strict=True)}
+        # By object: items of two collections may share an id.
+        rows = {id(item): row for item, row in zip(self.items, self.sources, strict=True)}
         return replace(
             self,
             items=tuple(kept),
             dates=self.dates if len(kept) == len(self.items) else times_of(kept),
-            sources=tuple((*rows[item.id], *row) for item, row in zip(kept, found, strict=True)),
+            sources=tuple((*rows[id(item)], *row) for item, row in zip(kept, found, strict=True)),
             masks=(*self.masks, mask),
             skipped=(*self.skipped, *skipped),
         )

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from rsdat.raster.chains.composites import Composite
+from rsdat.raster.chains.composites import Composite, Mosaic
 from rsdat.raster.chains.plan import Plan
 from rsdat.raster.chains.sizes import EDGES, MEMORY, blocks_of, bytes_per_pixel, far, tile_edge
 from rsdat.raster.chains.stack import first_headers
-from rsdat.raster.chains.steps import Apply
+from rsdat.raster.chains.steps import Apply, Clip
+from rsdat.raster.chains.water import WaterMask
 from rsdat.raster.encoding import encoding
 from rsdat.raster.image import Image
 from rsdat.raster.provenance import check_free, finish
@@ -93,6 +94,8 @@ def _whole(chain: Chain) -> frozenset[str]:
 
 def token(chain: Chain, plan: Plan) -> str:
     """The same text for the same computation, in every process: what a resumed run compares."""
+    from dask.base import tokenize
+
     hashed = hashlib.sha256()
     for row in chain.sources:
         hashed.update(repr(row).encode())
@@ -102,20 +105,34 @@ def token(chain: Chain, plan: Plan) -> str:
     for step in chain.steps:
         if isinstance(step, Apply):
             hashed.update(_code(step.function))
-            hashed.update(repr((step.bands, step.halo, sorted(step.parameters.items()))).encode())
-        elif isinstance(step, Composite):
+            parameters = tokenize(sorted(step.parameters.items()))  # arrays to their last number
+            hashed.update(repr((step.bands, step.halo, parameters)).encode())
+        elif isinstance(step, Composite | Mosaic):
             hashed.update(repr(step.groups).encode())
+        elif isinstance(step, Clip):  # its words are only where it lies
+            hashed.update(step.geometry.geom.wkb + str(step.geometry.crs).encode())
+        elif isinstance(step, WaterMask):
+            hashed.update(repr(step.limits).encode())
     for mask in chain.masks:
         hashed.update(_code(mask.decide) + repr(mask.options).encode())
     return hashed.hexdigest()
 
 
 def _code(function: Any) -> bytes:
-    try:
-        return inspect.getsource(function).encode()
-    except (OSError, TypeError):  # typed at a prompt, or a callable object
-        import cloudpickle
+    """What a function does: its text, its instructions, and the values that it has taken along."""
+    import cloudpickle
 
+    try:
+        text = inspect.getsource(function)
+        code, cells = function.__code__, function.__closure__ or ()
+        taken = (
+            [cell.cell_contents for cell in cells],
+            function.__defaults__,
+            function.__kwdefaults__,
+        )
+        names = code.co_names, [c for c in code.co_consts if isinstance(c, str | int | float)]
+        return f"{text}{names}".encode() + code.co_code + bytes(cloudpickle.dumps(taken))
+    except (OSError, TypeError, AttributeError, ValueError):  # of a prompt, a callable object
         return bytes(cloudpickle.dumps(function))
 
 

@@ -6,16 +6,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from rsdat.errors import DataError
+from rsdat.errors import ConfigError, DataError
 from rsdat.raster.chains.layers import Layer
 from rsdat.raster.chains.stack import Stack
+from rsdat.raster.chains.steps import where
 from rsdat.raster.image import Skipped
 from rsdat.raster.reading import Stored, read_mask, read_stored
 from rsdat.raster.sources import Source
@@ -37,17 +38,32 @@ class Mask:
     decide: Callable[..., Any]
     options: Any = None
 
-    def invalid(self, values: Array) -> Array:
-        """True where a stored number of the quality band means "do not use"."""
+    def invalid(self, values: Array, place: str) -> Array:
+        """True where a stored number of the quality band means "do not use".
+
+        Raises
+        ------
+        DataError
+            The numbers are not what they are taken for.
+        ConfigError
+            A user's function is wrong: no item is left out for that.
+        """
         given = (values,) if self.options is None else (values, self.options)
-        result = self.decide(*given)
-        invalid = np.asarray(result, dtype=bool)
-        if invalid.shape != values.shape:
-            raise DataError(
-                f"the mask's function gave an array of shape {invalid.shape} for {values.shape}",
-                hint="it takes the quality band (y, x) and gives True where a pixel is unusable",
-            )
-        return invalid
+        try:
+            invalid = np.asarray(self.decide(*given), dtype=bool)
+            if invalid.shape == values.shape:
+                return invalid
+            said = f"gave an array of shape {invalid.shape} for {values.shape}"
+        except DataError as error:
+            raise DataError(f"{place}: {error.message}", hint=error.hint) from None
+        except Exception as error:
+            said = f"raised {type(error).__name__}: {error}"
+        # Raised outside the handler: an exception of the user's may not be one that can be pickled.
+        name = getattr(self.decide, "__name__", type(self.decide).__name__)
+        raise ConfigError(
+            f"the mask's function {name} {said}, {place}",
+            hint="it takes the quality band (y, x) and gives True where a pixel is unusable",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +132,8 @@ class Reader:
                     try:
                         stored = [future.result() for future in asked]
                     except DataError as error:
+                        for future in asked:
+                            future.cancel()
                         report(self._skipped(position, error))
                         continue
                     yield position, (room, stored, invalid)
@@ -133,7 +151,8 @@ class Reader:
         row = self.stack.sources[position]
         result: Array | None = None
         for mask, one in zip(self.masks, row[len(row) - len(self.masks) :], strict=True):
-            invalid = read_mask(one, geobox, mask.invalid)
+            place = f"item {one.item}: asset {one.asset}, at {where(geobox)}"
+            invalid = read_mask(one, geobox, partial(mask.invalid, place=place))
             result = invalid if result is None else result | invalid
         return result
 

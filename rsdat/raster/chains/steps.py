@@ -123,6 +123,7 @@ class Apply:
         wider = geobox.pad(self.halo) if self.halo else geobox
         for layer in upstream(wider, positions):
             given = layer.physical()
+            unseen = _nothing_seen(given, self.halo)  # before: it may be written to
             result = self._call(given, geobox)
             expected = (len(bands), *given.shape[1:])
             if result.ndim == 2 and len(bands) == 1:
@@ -135,10 +136,9 @@ class Apply:
                 )
             if self.halo:
                 result = result[:, self.halo : -self.halo, self.halo : -self.halo]
-            result = np.ascontiguousarray(result, "float32")
+            result = np.ascontiguousarray(result)
             # A block without data is not computed. So that pixels do not depend on how the result
             # is cut, what has seen none is NaN everywhere, whatever the function makes of NaN.
-            unseen = _nothing_seen(given, self.halo)
             if unseen is not None:
                 result = np.where(unseen, np.float32("nan"), result)
             yield floats(layer.index, bands, result)
@@ -150,7 +150,7 @@ class Apply:
 
     def _call(self, given: Array, geobox: GeoBox) -> Array:
         try:
-            return np.asarray(self.function(given, **self.parameters))
+            return np.asarray(self.function(given, **self.parameters), "float32")
         except Exception as error:
             said = f"{type(error).__name__}: {error}"
         # Raised outside the handler: an exception of the user's may not be one that can be pickled.

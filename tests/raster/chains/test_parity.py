@@ -43,7 +43,7 @@ def test_composites(shelf, make, method):
     equal(made.evaluate(), expected)
 
 
-@few
+@settings(deadline=None, max_examples=8)
 @given(make=stacks(), method=st.sampled_from(["p10", "percentile:62.5"]))
 def test_percentiles(shelf, make, method):
     stack = make(shelf)
@@ -86,6 +86,7 @@ def test_a_part_is_the_part_of_the_whole(shelf, make, cut, data):
                 made.composite("max_ndvi"),
                 made.apply(reach_mean, halo=2),
                 made.apply(np.nan_to_num),
+                made.apply(np.nan_to_num, copy=False),
                 made.composite("mean").apply(np.nan_to_num),
                 made.apply(count_around, halo=1, bands_out="n"),
                 made.mosaic("day").composite("first"),

@@ -1,0 +1,272 @@
+"""What goes wrong in a chain: the error names item, asset, tile and next step; or it is skipped."""
+
+from __future__ import annotations
+
+import errno
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from rsdat import chain
+from rsdat.errors import ConfigError, DataError
+from tests.raster.chains.cases import Stack
+
+equal = np.testing.assert_array_equal
+
+
+@pytest.fixture
+def stack(scenes) -> Stack:
+    """Three dates of one place, 64 × 64 pixels, in blocks of 16."""
+    made = Stack()
+    for day in (1, 2, 3):
+        bands = {name: np.full((64, 64), 1000 * day, "uint16") for name in ("red", "nir")}
+        bands["scl"] = np.full((32, 32), 4, "uint8")
+        made.add(scenes, bands, day=day, block=16, nodata={"red": 0})
+    return made
+
+
+def truncate(path: Path, keep: float = 0.6) -> None:
+    with open(path, "r+b") as stream:
+        stream.truncate(int(path.stat().st_size * keep))
+
+
+def damage(path: Path) -> None:
+    """Blocks that do not decode; the head is as it was."""
+    with rasterio.open(path) as opened:
+        pixels, profile = opened.read(), opened.profile
+    with rasterio.open(path, "w", **{**profile, "compress": "deflate"}) as opened:
+        opened.write(pixels)
+    with rasterio.open(path) as opened:
+        offset = int(opened.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", 1))
+    with open(path, "r+b") as stream:
+        stream.seek(offset)
+        stream.write(b"\xff" * 40)
+
+
+@pytest.mark.parametrize("spoil", [truncate, damage, Path.unlink])
+@pytest.mark.parametrize("band", ["red", "scl"])
+def test_a_file_that_cannot_be_read(stack, spoil, band):
+    made = chain(stack.items, ["red", "nir"]).mask_clouds().composite()
+    _ = made.plan  # the files were good then
+    item = stack.items[1].id
+    spoil(stack.files[1][band].path)
+    with pytest.raises(DataError, match=rf"item {item}: asset {band} .*cannot be read") as caught:
+        made.evaluate()
+    assert "x 600000 to 600640, y 4999360 to 5000000" in caught.value.message
+    assert "leave this item out" in caught.value.hint
+    arrived = pickle.loads(pickle.dumps(caught.value))
+    assert (arrived.message, arrived.hint) == (caught.value.message, caught.value.hint)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("spoil", [truncate, damage, Path.unlink])
+def test_what_is_skipped_is_left_out_and_named(stack, spoil, place, tmp_path):
+    spoil(stack.files[place]["nir"].path)
+    made = chain(stack.items, ["red", "nir"], on_error="skip").mask_clouds().composite("mean")
+    left = [1000.0 * day for day in (1, 2, 3) if day != place + 1]
+    computed = made.plan.evaluate(made.geobox)
+    equal(computed.values, np.full((2, 64, 64), np.mean(left), "float32"))
+    (skipped,) = computed.skipped
+    assert skipped.item == stack.items[place].id
+    assert "nir" in skipped.asset
+    assert "cannot be read" in skipped.reason
+    written = made.to_cog(tmp_path / "out.tif")
+    assert {one.item for one in written.skipped} == {stack.items[place].id}
+    with rasterio.open(written.path) as opened:
+        equal(opened.read(), computed.values)
+    equal(made.to_xarray(chunks=-1).compute(), computed.values)
+
+
+def test_where_nothing_can_be_read_skipping_is_an_error(stack):
+    for files in stack.files:
+        files["red"].path.unlink()
+    made = chain(stack.items, "red", on_error="skip").composite()
+    with pytest.raises(DataError, match=r"asset red .* cannot be read"):
+        made.evaluate()
+
+
+def test_a_missing_asset(stack):
+    del stack.items[1].assets["nir"]
+    lacking = stack.items[1].id
+    with pytest.raises(DataError, match=f"item {lacking} has no band 'nir'; its raster assets"):
+        chain(stack.items, ["red", "nir"])
+    made = chain(stack.items, ["red", "nir"], on_error="skip").mask_clouds()
+    assert [one.item for one in made.skipped] == [lacking]
+    equal(made.composite("max").evaluate()[0], np.full((64, 64), 3000, "float32"))
+    for item in stack.items:
+        item.assets.pop("nir", None)
+    with pytest.raises(DataError, match="has no band 'nir'"):
+        chain(stack.items, ["red", "nir"], on_error="skip")
+
+
+def test_a_missing_mask(stack):
+    del stack.items[2].assets["scl"]
+    lacking = stack.items[2].id
+    with pytest.raises(DataError, match=f"item {lacking} has no band of clouds"):
+        chain(stack.items, "red").mask_clouds()
+    made = chain(stack.items, "red", on_error="skip").mask_clouds()
+    assert (len(made.items), [one.item for one in made.skipped]) == (2, [lacking])
+
+
+def test_items_of_one_name_keep_their_own_masks(stack):
+    for item in stack.items:
+        item.id = "same"
+    made = chain(stack.items, "red").mask_clouds()
+    equal(made.evaluate()[:, 0, 0, 0], np.float32([1000, 2000, 3000]))
+
+
+class Unpicklable(Exception):
+    def __init__(self, one, two):
+        super().__init__("odd")
+        self.handle = open
+
+
+def raises(values):
+    raise ValueError("too dark")
+
+
+def raises_oddly(values):
+    raise Unpicklable(1, 2)
+
+
+def raises_as_files_do(values):
+    raise OSError(errno.ENOENT, "no such table")
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (raises, "raised ValueError: too dark"),
+        (raises_oddly, "raised Unpicklable: odd"),
+        (raises_as_files_do, "raised FileNotFoundError"),
+        (lambda v: v[:, 1:], r"gave an array of shape \(2, 63, 64\)"),
+        (lambda v: v[:1], r"gave an array of shape \(1, 64, 64\)"),
+        (lambda v: None, r"gave an array of shape \(\)"),
+        (lambda v: np.full(v.shape, "x"), "could not convert string"),
+    ],
+)
+@pytest.mark.parametrize("on_error", ["fail", "skip"])
+def test_a_function_that_is_wrong(stack, function, said, on_error):
+    made = chain(stack.items, ["red", "nir"], on_error=on_error).apply(function)
+    with pytest.raises(DataError, match=said) as caught:
+        made.evaluate()
+    assert function.__name__ in caught.value.message
+    assert "x 600000 to 600640" in caught.value.message
+    assert caught.value.hint
+    assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
+
+
+def test_a_function_may_give_nothing_but_nan(stack):
+    made = chain(stack.items, "red").apply(lambda v: v * np.nan)
+    assert np.isnan(made.evaluate()).all()
+    assert np.isnan(made.composite().evaluate()).all()
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (raises, "raised ValueError: too dark"),
+        (raises_oddly, "raised Unpicklable: odd"),
+        (raises_as_files_do, "raised FileNotFoundError"),
+        (lambda v: v[1:] > 0, "gave an array of shape"),
+        (lambda v: True, r"gave an array of shape \(\)"),
+    ],
+)
+@pytest.mark.parametrize("on_error", ["fail", "skip"])
+def test_a_mask_function_that_is_wrong(stack, function, said, on_error):
+    made = chain(stack.items, "red", on_error=on_error).mask_clouds("scl", function=function)
+    with pytest.raises(ConfigError, match=said) as caught:
+        made.composite().evaluate()
+    assert re.search(rf"item {stack.items[0].id}: asset scl, at x 600000", caught.value.message)
+    assert function.__name__ in caught.value.message
+    assert "(y, x)" in caught.value.hint
+    assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
+
+
+def test_a_quality_band_of_another_layout_names_its_item(scenes):
+    stack = Stack()
+    bands = {"red": np.ones((8, 8), "uint16"), "qa_pixel": np.full((8, 8), 20480, "uint16")}
+    item = stack.add(scenes, bands, day=1)
+    with pytest.raises(DataError, match=rf"item {item.id}: asset qa_pixel.* not Landsat"):
+        chain(stack.items, "red").mask_clouds().evaluate()
+
+
+def test_what_is_not_known_is_refused_before_anything_is_read(stack):
+    for files in stack.files:
+        files["red"].path.unlink()
+    made = chain(stack.items, ["red", "nir"])
+    for wrong, said in (
+        (lambda: made.index("greenness"), "greenness"),
+        (lambda: made.index("evi"), "needs the band 'blue'"),
+        (lambda: made.composite("mode"), "composite method 'mode'"),
+        (lambda: made.composite("p101"), "above 100"),
+        (lambda: made.composite(by="fortnight"), "fortnight"),
+        (lambda: made.composite().composite(), "no dates left"),
+        (lambda: made.composite().mosaic(), "no dates left"),
+        (lambda: made.apply(np.abs, halo=-1), "negative"),
+        (lambda: made.index("ndvi").mask_clouds(), "before the other steps"),
+        (lambda: made.clip({"type": "Nothing"}), "no geometry"),
+        (lambda: chain(stack.items, "red", resampling="fuzzy"), "fuzzy"),
+        (lambda: chain(stack.items, "red", on_error="ignore"), "on_error 'ignore'"),
+        (lambda: chain(stack.items, ["red", "red"]), "named twice"),
+    ):
+        with pytest.raises((ConfigError, DataError), match=said) as caught:
+            wrong()
+        assert caught.value.hint, said
+
+
+def test_no_items_and_no_overlap(stack):
+    with pytest.raises(DataError, match="no items"):
+        chain([], "red")
+    with pytest.raises(DataError, match="does not meet the items") as caught:
+        _ = chain(stack.items, "red", bbox=(100, 10, 101, 11)).geobox
+    assert "west,south,east,north" in caught.value.hint
+
+
+def test_an_interrupted_run_goes_on_with_the_missing_tiles(scenes, tmp_path):
+    stack = Stack()
+    pixels = np.random.default_rng(1).integers(1, 999, (1100, 700)).astype("uint16")
+    stack.add(scenes, {"a": pixels}, day=1, block=256)
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    broken = tmp_path / "broken"
+    broken.touch()
+
+    def note(values):
+        if broken.exists() and len(list(calls.iterdir())) >= 3:
+            raise ValueError("interrupted")
+        (calls / f"{values.shape}-{float(np.nansum(values))}").touch()
+        return values
+
+    made = chain(stack.items, "a").apply(note)
+    target = tmp_path / "out.tif"
+    with pytest.raises(DataError, match="interrupted"):
+        made.to_cog(target, tile=512)
+    assert not target.exists()
+    done = list(calls.iterdir())
+    broken.unlink()
+    for path in done:
+        path.unlink()
+    written = made.to_cog(target, tile=512)
+    assert written.tiles == 6
+    assert 1 <= written.kept <= len(done)  # what was on its way when it broke is lost
+    assert len(list(calls.iterdir())) == 6 - written.kept
+    with rasterio.open(target) as opened:
+        equal(opened.read(1), pixels.astype("float32"))
+
+
+def test_a_full_disk_is_told_and_leaves_no_file(stack, tmp_path, monkeypatch):
+    from rsdat.raster.writers import parts
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(parts.os, "replace", full)
+    with pytest.raises(DataError, match=r"out\.tif.*No space left") as caught:
+        chain(stack.items, "red").composite().to_cog(tmp_path / "out.tif")
+    assert caught.value.hint
+    assert not (tmp_path / "out.tif").exists()
