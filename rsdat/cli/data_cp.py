@@ -87,7 +87,7 @@ def mv(
     from rsdat.storage.transfer_listing import expand
     from rsdat.storage.transfer_moving import move_many, plan, without_empty
 
-    planned = plan(sources, target, recursive=True)
+    planned = plan(sources, target, recursive=True, whole=True)
     if dry_run:
         _print_plan(planned, as_json)
         return

@@ -40,6 +40,13 @@ class Entry:
 class Unlisted(DataError, OSError):
     """A directory or a file cannot be asked about."""
 
+    # Of OSError it would be the errno alone.
+    __str__ = Exception.__str__
+
+
+class Absent(Unlisted, FileNotFoundError):
+    """There is nothing of this name."""
+
 
 def name_of(url: str) -> str:
     """The last part of an address; a query is no part of it."""
@@ -72,10 +79,10 @@ def expand(url: str) -> list[Entry]:
             raise _unlisted(error, place) from error
         if found:
             return [_entry(place, name, info) for name, info in sorted(found.items())]
-        raise Unlisted(
+        raise Absent(
             f"nothing matches {shown(place.url)}", hint="check the pattern; `rsdat data ls` lists"
         )
-    raise Unlisted(f"{shown(place.url)} does not exist", hint="check the name")
+    raise Absent(f"{shown(place.url)} does not exist", hint="check the name")
 
 
 def children(directory: Entry, *, locality: bool = False) -> list[Entry]:
@@ -185,7 +192,7 @@ def _unlisted(error: BaseException, place: Place) -> DataError:
         return error.__cause__
     status = getattr(error, "status", None)
     if status in (404, 410):
-        return Unlisted(f"{shown(place.url)} does not exist", hint="check the name")
+        return Absent(f"{shown(place.url)} does not exist", hint="check the name")
     said = f"status {status}" if isinstance(status, int) else getattr(error, "strerror", None)
     words = scrubbed(str(said or error or type(error).__name__), place.url)
     return Unlisted(

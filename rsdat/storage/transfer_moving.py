@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -10,18 +11,26 @@ from dataclasses import replace
 
 from rsdat.errors import RsdatError
 from rsdat.storage.files import shown
+from rsdat.storage.transfer import Copied
 from rsdat.storage.transfer_errors import CopyFailed, Directory, explained
 from rsdat.storage.transfer_listing import Entry, expand, files_below, is_directory
 from rsdat.storage.transfer_many import CONCURRENCY, Failed, Planned, Progress, Report, copy_many
 from rsdat.storage.transfer_places import Place, place_of, run, same
 
 
-def plan(sources: Sequence[str], target: str, *, recursive: bool = False) -> list[Planned]:
+def plan(
+    sources: Sequence[str], target: str, *, recursive: bool = False, whole: bool = False
+) -> list[Planned]:
     """Which files become which, as `cp` and `rsync` have it.
 
     A file goes into ``target`` under its name if that is a directory, ends with a slash, or takes
     several sources; else it becomes ``target``. A directory likewise; with a slash at its end, only
     what is in it goes.
+
+    Parameters
+    ----------
+    whole
+        Whether a directory that can be renamed stays one in the plan.
 
     Raises
     ------
@@ -34,8 +43,9 @@ def plan(sources: Sequence[str], target: str, *, recursive: bool = False) -> lis
     base = target.rstrip("/") or "/"
     found: dict[str, Planned] = {}
     for source, entries in given:
+        contents = source.endswith("/")
         for entry in entries:
-            for one in _planned(entry, base, into, recursive, contents=source.endswith("/")):
+            for one in _planned(entry, base, into, recursive, contents=contents, whole=whole):
                 other = found.setdefault(one.target, one)
                 if other.source != one.source:
                     raise CopyFailed(
@@ -47,7 +57,7 @@ def plan(sources: Sequence[str], target: str, *, recursive: bool = False) -> lis
 
 
 def _planned(
-    entry: Entry, base: str, into: bool, recursive: bool, *, contents: bool
+    entry: Entry, base: str, into: bool, recursive: bool, *, contents: bool, whole: bool
 ) -> list[Planned]:
     if not entry.is_directory:
         return [Planned(entry.url, below(base, entry.name) if into else base, entry.nbytes)]
@@ -61,6 +71,11 @@ def _planned(
             f"{shown(entry.url)} cannot be copied into itself ({shown(top)})",
             hint="choose a target outside of it",
         )
+    if whole and not contents and _renames(place_of(entry.url), place_of(top)):
+        try:
+            expand(top)
+        except FileNotFoundError:
+            return [Planned(entry.url, top)]
     cut = len(entry.url.rstrip("/")) + 1
     return [Planned(one.url, below(top, one.url[cut:]), one.nbytes) for one in files_below(entry)]
 
@@ -92,15 +107,23 @@ def move_many(
     A file that is its own target stays. What failed to be copied is not removed.
     """
     left = [one for one in planned if not _is_itself(one)]
-    renamed = [one for one in left if _renames(place_of(one.source), place_of(one.target))]
-    failed = [failure for one in renamed if (failure := _renamed(one)) is not None]
-    others = [one for one in left if one not in renamed]
+    here = [one for one in left if _renames(place_of(one.source), place_of(one.target))]
+    others = [one for one in left if one not in here]
+    with ThreadPoolExecutor(concurrency) as pool:
+        renamed = list(pool.map(_renamed, here))
+    failed = [one for one in renamed if isinstance(one, Failed)]
     # By checksum: a target that only seems equal is no reason to remove the source.
     report = copy_many(others, checksum=True, concurrency=concurrency, progress=progress)
     for one in (*report.copied, *report.skipped):
         trouble = _taken_away(one.source, one.target)
         failed += [] if trouble is None else [trouble]
-    return replace(report, failed=(*report.failed, *failed))
+    moved = (one for one in renamed if isinstance(one, Copied))
+    return replace(
+        report,
+        copied=(*moved, *report.copied, *report.skipped),
+        skipped=(),
+        failed=(*report.failed, *failed),
+    )
 
 
 def _is_itself(one: Planned) -> bool:
@@ -118,7 +141,8 @@ def _renames(source: Place, target: Place) -> bool:
     return source.kind in ("door", "sftp") and source.fs is target.fs
 
 
-def _renamed(one: Planned) -> Failed | None:
+def _renamed(one: Planned) -> Copied | Failed:
+    began = time.monotonic()
     source, target = place_of(one.source), place_of(one.target)
     try:
         if source.kind == "local":
@@ -131,7 +155,8 @@ def _renamed(one: Planned) -> Failed | None:
             run(source.fs, lambda: source.fs._mv_file(source.path, target.path))
     except Exception as error:
         return Failed(one.source, one.target, explained(error, one.source, one.target))
-    return None
+    seconds = time.monotonic() - began
+    return Copied(one.source, one.target, one.nbytes or 0, None, False, 0, seconds)
 
 
 def _taken_away(source: str, target: str) -> Failed | None:
