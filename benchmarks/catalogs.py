@@ -4,8 +4,8 @@
 
 Each row is a process of its own: seconds of the work, without the imports, and the peak of the
 process's memory with them. `--remote` reads over HTTP from a server that waits 20 ms before each
-answer; pystac asks for one file after the other, and is left out there, as is the index: this server
-gives no ranges of files.
+answer; pystac asks for one file after the other, and is left out there, as is the index: this
+server gives no ranges of files.
 """
 
 from __future__ import annotations
