@@ -24,6 +24,8 @@ class Encoding:
     dtype: str
     units: tuple[float, ...]
     nodata: float
+    exact: bool = False
+    """Whether numbers are classes or bits: none is moved to make room for nodata."""
 
     @property
     def plain(self) -> bool:
@@ -38,6 +40,10 @@ class Encoding:
         """
         if self.plain:
             out[...] = values
+            return
+        if self.exact:
+            values[np.isnan(values)] = self.nodata
+            np.copyto(out, values, casting="unsafe")
             return
         limits = np.iinfo(self.dtype)
         low, high = float(limits.min), float(limits.max)

@@ -131,7 +131,7 @@ def _code(function: Any) -> bytes:
             function.__kwdefaults__,
         )
         names = code.co_names, [c for c in code.co_consts if isinstance(c, str | int | float)]
-        return f"{text}{names}".encode() + code.co_code + bytes(cloudpickle.dumps(taken))
+        return f"{text}{names}".encode() + bytes(code.co_code) + bytes(cloudpickle.dumps(taken))
     except (OSError, TypeError, AttributeError, ValueError):  # of a prompt, a callable object
         return bytes(cloudpickle.dumps(function))
 

@@ -46,6 +46,18 @@ class Layer:
         """Rows and columns."""
         return self.values.shape[1], self.values.shape[2]
 
+    @property
+    def plain(self) -> bool:
+        """Whether the numbers are integers that mean themselves."""
+        own = all(numbers == PLAIN for numbers in self.numbers)
+        return self.function is None and own and self.values.dtype.kind in "iu"
+
+    def copy_to(self, out: Array, nodata: float) -> None:
+        """Write plain numbers (band, y, x) as they are, past float32, which holds 24 bits."""
+        np.copyto(out, self.values, casting="unsafe")
+        if self.missing is not None:
+            out[self.missing] = nodata
+
     def then(self, bands: tuple[str, ...], function: Callable[[Array], Array]) -> Layer:
         """The layer with one more pixel-wise step."""
         before = self.function

@@ -72,6 +72,9 @@ class Plan:
         skipped: dict[Skipped, None] = {}
         positions = range(count)
         for layer in plan.layers(len(plan.steps), geobox, positions, skipped.setdefault):
+            if plan.encoding.exact and layer.plain:
+                layer.copy_to(result[layer.index], plan.encoding.nodata)
+                continue
             for rows, values in layer.strips():
                 plan.encoding.store(values, result[layer.index, :, rows])
         one = axis.times is None or plan.flat

@@ -54,7 +54,7 @@ def _natural(chain: Chain, heads: tuple[Header, ...]) -> Encoding:
     computed = any(isinstance(step, Apply | Index) for step in chain.steps)
     if len(types) == 1 and kept and not computed and all(one.categorical for one in first):
         dtype = types.pop()
-        return Encoding(dtype, (1.0,), fill_value(first[0], heads[0], dtype))
+        return Encoding(dtype, (1.0,), fill_value(first[0], heads[0], dtype), exact=True)
     return Encoding("float32", (1.0,), float("nan"))
 
 

@@ -14,7 +14,7 @@ from tests.raster.chains import reference
 from tests.raster.chains.cases import Stack, parts, stacks
 
 equal = np.testing.assert_array_equal
-few = settings(deadline=None, max_examples=25)
+few = settings(deadline=None, max_examples=16)
 METHODS = ("median", "min", "max", "mean", "count", "first", "most_recent")
 
 
