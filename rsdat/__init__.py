@@ -11,6 +11,8 @@ _EXPORTS = {
     "chain": "rsdat.raster",
     "client": "rsdat.cluster",
     "composite": "rsdat.raster",
+    "copy_catalog": "rsdat.catalog",
+    "get_asset": "rsdat.raster",
     "get_cluster": "rsdat.cluster",
     "index": "rsdat.raster",
     "load": "rsdat.raster",
@@ -27,6 +29,8 @@ __all__ = [
     "chain",
     "client",
     "composite",
+    "copy_catalog",
+    "get_asset",
     "get_cluster",
     "index",
     "load",
@@ -40,9 +44,19 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from rsdat.catalog import make_catalog, open_catalog, search
+    from rsdat.catalog import copy_catalog, make_catalog, open_catalog, search
     from rsdat.cluster import client, get_cluster
-    from rsdat.raster import chain, composite, index, load, mask_clouds, ndvi, write_cog, write_zarr
+    from rsdat.raster import (
+        chain,
+        composite,
+        get_asset,
+        index,
+        load,
+        mask_clouds,
+        ndvi,
+        write_cog,
+        write_zarr,
+    )
 
 
 def __getattr__(name: str) -> Any:

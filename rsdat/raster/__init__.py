@@ -11,6 +11,7 @@ from rsdat.raster.preview import preview
 _EXPORTS = {
     "Chain": "rsdat.raster.chains",
     "chain": "rsdat.raster.chains",
+    "get_asset": "rsdat.raster.assets",
     "composite": "rsdat.raster.reducers",
     "index": "rsdat.raster.indices",
     "load": "rsdat.raster.loading",
@@ -24,6 +25,7 @@ __all__ = [
     "Chain",
     "chain",
     "composite",
+    "get_asset",
     "index",
     "load",
     "mask_clouds",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from rsdat.raster.assets import get_asset
     from rsdat.raster.chains import Chain, chain
     from rsdat.raster.cog import write_cog
     from rsdat.raster.indices import index, ndvi

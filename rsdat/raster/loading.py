@@ -86,7 +86,7 @@ def load(
     times = _time_chunks(chunks, len(listed))
     rows, columns = chunk_shape(chunks, geobox, finest.blocks, finest.geobox, max(times))
     variables = {
-        name: _variable(
+        name: variable_of(
             sources[name], heads[name], geobox, (times, rows, columns), resampling, scale
         )
         for name in names
@@ -108,7 +108,7 @@ def read_stack(
     return layers[0][None] if len(layers) == 1 else np.stack(layers)
 
 
-def _variable(
+def variable_of(
     sources: list[Source],
     head: Header,
     geobox: GeoBox,
@@ -116,6 +116,7 @@ def _variable(
     resampling: str,
     scale: bool,
 ) -> xr.Variable:
+    """Sources on one grid, (time, y, x), read when a part of it is computed."""
     first = sources[0]
     stored = first.categorical or not scale
     dtype = head.dtype if stored else None

@@ -185,6 +185,11 @@ def researcher_home(virtual_cluster: VirtualCluster) -> Path:
     return virtual_cluster.home("researcher")
 
 
+def ssh_config(name: str) -> str:
+    """What ``vc up`` writes for a cluster of this name."""
+    return str(Path("/run") / name / "ssh_config")
+
+
 class Laptop:
     """A laptop: configuration, state and runtime directories that no other one shares."""
 
@@ -194,6 +199,8 @@ class Laptop:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("RSDAT_")}
         for name in ("config", "state", "runtime"):
             (self.directory / name).mkdir(mode=0o700)
+        if name := os.environ.get("RSDAT_VC_NAME"):
+            self.configure("sites/virtual.yaml", {"connection": {"ssh_config": ssh_config(name)}})
         self.environment |= {
             "XDG_CONFIG_HOME": str(self.directory / "config"),
             "XDG_STATE_HOME": str(self.directory / "state"),
@@ -201,6 +208,12 @@ class Laptop:
             "NO_COLOR": "1",
             "COLUMNS": "200",
         }
+
+    def configure(self, file: str, content: dict[str, Any]) -> None:
+        """Write a file of the person's configuration; JSON is YAML."""
+        path = self.directory / "config" / "rsdat" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
 
     def __call__(self, *arguments: str, check: bool = False, timeout: float = 180) -> Done:
         """Run ``rsdat`` and return what it printed and its exit status."""

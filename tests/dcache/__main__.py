@@ -33,6 +33,8 @@ def main() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
     door = Door(
         tls=options.tls,
+        host=options.host,
+        pools=["127.0.0.2", "127.0.0.3"] if options.host == "127.0.0.1" else [options.host],
         ports=(options.rest_port, options.webdav_port),
         rest=not options.no_rest,
         storage=options.storage,
@@ -50,6 +52,11 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.dcache", description="A dCache door for tests and benchmarks."
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="the door's address; another one is that of its pool, too",
     )
     parser.add_argument("--rest-port", type=int, default=0, help="0: a free one (default)")
     parser.add_argument("--webdav-port", type=int, default=0, help="0: a free one (default)")

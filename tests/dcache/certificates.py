@@ -38,7 +38,7 @@ class Authority:
         file.write_bytes(self.pem)
         return file
 
-    def context(self, kind: str = "good") -> ssl.SSLContext:
+    def context(self, kind: str = "good", host: str = "127.0.0.1") -> ssl.SSLContext:
         """A server's context: ``good``, ``expired``, or for an ``other-host``."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "door")])
@@ -46,7 +46,7 @@ class Authority:
         if kind != "other-host":
             names = [
                 x509.DNSName("localhost"),
-                x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+                x509.IPAddress(ipaddress.ip_address(host)),
             ]
         builder = self._builder(name, key, days=-1 if kind == "expired" else 30)
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)

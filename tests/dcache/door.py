@@ -36,6 +36,8 @@ class Door:
         The pools speak http all the same.
     pools
         The addresses (hosts) of the pools.
+    host
+        The address of frontend and WebDAV door.
     ports
         Ports of frontend and WebDAV door, 0 for free ones.
     options
@@ -54,13 +56,15 @@ class Door:
         *,
         tls: str | None = None,
         pools: Iterable[str] = ("127.0.0.2", "127.0.0.3"),
+        host: str = "127.0.0.1",
         ports: tuple[int, int] = (0, 0),
         **options: Any,
     ) -> None:
         self._pools = tuple(pools)
+        self._host = host
         self._ports = ports
         self.authority = Authority() if tls else None
-        self._tls = self.authority.context(tls) if self.authority and tls else None
+        self._tls = self.authority.context(tls, host) if self.authority and tls else None
         self.token = TOKEN
         self.options = Options(**options)
         self._loop = asyncio.new_event_loop()
@@ -106,8 +110,8 @@ class Door:
         self.state.access.tokens[TOKEN] = Caveats()
         self._servers: list[Server] = []
         if self.options.rest:
-            await self._serve(Frontend(self.state), "127.0.0.1", self._ports[0], self._tls)
-        await self._serve(WebDav(self.state), "127.0.0.1", self._ports[1], self._tls)
+            await self._serve(Frontend(self.state), self._host, self._ports[0], self._tls)
+        await self._serve(WebDav(self.state), self._host, self._ports[1], self._tls)
         for host in self._pools:
             self.state.pools.append(await self._serve(Pool(self.state), host, 0, None))
         self.rest = self.state.urls.get("frontend", "")

@@ -50,6 +50,8 @@ class Request:
     status: int = 0
     received: int = 0
     sent: int = 0
+    #: The address that asked.
+    remote: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

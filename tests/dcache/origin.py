@@ -55,6 +55,7 @@ class Origin:
             request.raw_path.partition("?")[2],
             {key.lower(): "…" if key.lower() == "authorization" else value
              for key, value in request.headers.items()},
+            remote=request.remote or "",
         )  # fmt: skip
         request[RECORD] = record
         if self.state.options.log:
