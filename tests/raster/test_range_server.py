@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import numpy as np
 import pytest
-import rasterio
 
 from benchmarks.raster.range_server import Counted, serve
 
@@ -84,15 +82,3 @@ def test_a_connection_is_kept_alive(server):
         assert connection.getresponse().read() == CONTENT[start : start + 5]
         assert connection.sock is first is not None
     connection.close()
-
-
-def test_gdal_reads_a_window_through_it(server, tmp_path):
-    values = np.arange(512 * 512, dtype="uint16").reshape(512, 512)
-    profile = {"driver": "GTiff", "width": 512, "height": 512, "count": 1, "dtype": "uint16"}
-    path = tmp_path / "served" / "image.tif"
-    with rasterio.open(path, "w", tiled=True, blockxsize=128, blockysize=128, **profile) as opened:
-        opened.write(values, 1)
-    with rasterio.open(f"/vsicurl/{server.url}/image.tif") as opened:
-        part = opened.read(1, window=((128, 256), (0, 128)))
-    np.testing.assert_array_equal(part, values[128:256, :128])
-    assert 0 < server.totals()[1] < path.stat().st_size
