@@ -5,6 +5,7 @@ Run by ``run_scenarios.py``; nothing of the tests is imported here.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,24 @@ class Stac2dcache:
         return self._io if address.startswith("dcache:") else DefaultStacIO()
 
 
-LIBRARIES = {"stac2dcache": Stac2dcache}
+class Rsdat:
+    """Our own; the token's file is named by the configuration."""
+
+    def __init__(self, options: Options) -> None:
+        os.environ["RSDAT_CONFIG_DIR"] = options["configuration"]
+
+    def copy(self, source: str, target: str, assets: list[str]) -> None:
+        import rsdat
+
+        rsdat.copy_catalog(source, target, assets=assets)
+
+    def asset(self, source: str, item: str, key: str) -> Any:
+        import rsdat
+
+        return rsdat.get_asset(rsdat.search(source, ids=item)[0], key)
+
+
+LIBRARIES = {"stac2dcache": Stac2dcache, "rsdat": Rsdat}
 
 
 def a_catalog_is_copied(library: Any, options: Options) -> None:
