@@ -170,7 +170,8 @@ def explained(error: BaseException, source: str, target: str) -> RsdatError:
     words = scrubbed(scrubbed(words, source), target)
     return kind(
         f"{shown(source)} was not copied to {shown(target)}: {words}",
-        hint=hint.format(place=shown(place)),
+        # Not format(): a hint of a server may have braces of its own.
+        hint=hint.replace("{place}", shown(place)),
         source=shown(source),
         target=shown(target),
     )

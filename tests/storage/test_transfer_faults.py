@@ -281,11 +281,12 @@ def test_a_source_that_vanishes_or_changes(ends: Ends) -> None:
 
 
 def test_a_source_on_tape_says_what_to_do(ends: Ends) -> None:
-    ends.write(ends.url("dcache", "f"), DATA)
-    ends.door.to_tape("/d/f")
+    ends.write(ends.url("dcache", "{f}"), DATA)
+    ends.door.to_tape("/d/{f}")
     with pytest.raises(CopyFailed, match="NEARLINE") as caught:
-        copy_file(ends.url("dcache", "f"), ends.url("local", "f"))
+        copy_file(ends.url("dcache", "{f}"), ends.url("local", "f"))
     assert "rsdat data stage" in str(caught.value.hint)
+    assert "/d/{f}" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("target", ["local", "memory", "dcache", "davs"])
