@@ -34,6 +34,8 @@ __all__ = ["Copied", "Report", "copy_file", "copy_many", "pour"]
 OVERWRITE = ("never", "different", "always")
 #: Eight pauses bridge a network that is gone for half a minute.
 PATIENCE = Policy()
+#: Seconds by which the times of Linux file systems lag behind its clock.
+TICK = 0.02
 
 
 def __getattr__(name: str) -> Any:
@@ -295,7 +297,7 @@ def _not_older(there: float | None, source: float | None) -> bool:
     if there is None or source is None:
         return False
     # Some servers tell whole seconds.
-    return there >= (math.floor(source) if there.is_integer() else source)
+    return there + TICK >= (math.floor(source) if there.is_integer() else source)
 
 
 def _summed(job: Job, place: Place, facts: Facts, name: str) -> dict[str, str]:

@@ -162,9 +162,7 @@ def test_a_part_that_was_spoiled_is_noticed_and_made_anew(ends: Ends) -> None:
     assert Path(target).read_bytes() == DATA
 
 
-def test_sftp_goes_on_with_its_part_and_bridges_a_break(
-    all_ends: Ends, sftp_server: object
-) -> None:
+def test_sftp_goes_on_with_its_part_and_bridges_a_break(all_ends: Ends, sftp_server: Sshd) -> None:
     source, target = all_ends.url("local", "f"), all_ends.url("sftp", "deep/f")
     all_ends.write(source, DATA)
     with pytest.raises(KeyboardInterrupt):
