@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rsdat.catalog.copy_plan import AssetPlan, ItemPlan, is_within, place, unsigned
+from rsdat.catalog.copy_plan import AssetPlan, ItemPlan, is_within, outward, place
 from rsdat.catalog.copy_target import Existing, Finished, home_of, links_up, same_json
 from rsdat.catalog.hrefs import joined, relative
 from rsdat.catalog.walking import Found
@@ -55,7 +55,7 @@ def finished(
         elif drop_missing:
             continue
         else:
-            fields["href"] = unsigned(asset.source) if asset.source else fields["href"]
+            fields["href"] = outward(asset.source, href) if asset.source else fields["href"]
         assets[key] = fields
     if plan.assets and not assets:
         return None
@@ -110,11 +110,12 @@ def _previous(previous: Found | None, key: str, root: str) -> dict[str, Any] | N
 def _links(
     plan: ItemPlan, previous: Found | None, href: str, there: Existing, itself: bool
 ) -> list[dict[str, Any]]:
+    others = [{**link, "href": outward(link["href"], href)} for link in plan.content["links"]]
     if previous is None:
         home = home_of(plan.collection, there) if plan.collection else None
-        return [*links_up(href, home, there.catalog), *plan.content["links"]]
+        return [*links_up(href, home, there.catalog), *others]
     if itself:
         return list(previous.content.get("links") or [])
     up = ("self", "root", "parent", "collection")
     own = [link for link in previous.content.get("links") or [] if link.get("rel") in up]
-    return [*own, *plan.content["links"]]
+    return [*own, *others]

@@ -32,6 +32,8 @@ STRUCTURE = frozenset({"self", "root", "parent", "collection", "item", "child", 
 _SIGNATURES = re.compile(
     r"(?:^|&)(?:sig|signature|x-amz-signature|x-goog-signature|authz|access_token|token)=", re.I
 )
+#: What is no name, or means something else in an href.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\?#%]")
 #: File systems take names of 255 bytes, and a temporary name is longer than the file's.
 _LONGEST = 200
 
@@ -149,7 +151,7 @@ def file_names(hrefs: Mapping[str, str], taken: Collection[str] = ()) -> dict[st
 
 def folder_name(text: str) -> str:
     """An id as the name of a directory or file: as it is, where every file system takes it."""
-    safe = re.sub(r"[\x00-\x1f\x7f/\\]", "_", text)
+    safe = _UNSAFE.sub("_", text)
     safe = f"_{safe}" if safe.startswith(".") or not safe else safe
     if safe == text and len(text.encode()) <= _LONGEST:
         return text
@@ -174,9 +176,15 @@ def is_within(href: str, folder: str) -> bool:
     return place(href).startswith(place(folder).rstrip("/") + "/")
 
 
-def unsigned(href: str) -> str:
-    """An href without the signature or password that somebody has put into it."""
-    if not is_remote(href) or urlsplit(href).scheme not in ("http", "https"):
+def outward(href: str, own: str) -> str:
+    """How the file ``own`` names what lies elsewhere: without the signature or password in it.
+
+    A path of this machine has to say so in a file on a server, where it would be one of the server.
+    """
+    if not is_remote(href):
+        local = is_remote(own) and href.startswith("/")
+        return f"file://{quote(href)}" if local else href
+    if urlsplit(href).scheme not in ("http", "https"):
         return href
     parts = urlsplit(href)
     query = "" if _SIGNATURES.search(parts.query) else parts.query
@@ -209,12 +217,9 @@ def _item(item: pystac.Item, root: str, keys: Collection[str] | None) -> ItemPla
         for link in content.get("links") or []
     ]
     origin = next((link["href"] for link in links if link["rel"] == "collection"), None)
-    others = [
-        {**link, "href": unsigned(link["href"])} for link in links if link["rel"] not in STRUCTURE
-    ]
+    others = [link for link in links if link["rel"] not in STRUCTURE]
     content = {**content, "links": others}
-    href = below(folder, name)
-    return ItemPlan(item.id, item.collection_id, content, href, own, origin, assets)
+    return ItemPlan(item.id, item.collection_id, content, below(folder, name), own, origin, assets)
 
 
 def _name(href: str) -> str:
@@ -226,7 +231,7 @@ def _name(href: str) -> str:
     if len(name.encode()) > _LONGEST or name.startswith("."):
         stem, ending = posixpath.splitext(name.lstrip("."))
         return f"{stem.encode()[:100].decode(errors='ignore')}_{_digest(href)}{ending[:20]}"
-    return re.sub(r"[\x00-\x1f\x7f]", "_", name) or f"asset_{_digest(href)}"
+    return _UNSAFE.sub("_", name) or f"asset_{_digest(href)}"
 
 
 def _digest(text: str) -> str:

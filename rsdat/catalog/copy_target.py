@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rsdat.catalog.assembling import VERSION, Totals
-from rsdat.catalog.copy_plan import STRUCTURE, ItemPlan, folder_name, unsigned
+from rsdat.catalog.copy_plan import STRUCTURE, ItemPlan, folder_name, outward
 from rsdat.catalog.hrefs import below, joined, relative
 from rsdat.catalog.walking import Found, Node, content_of, read
 from rsdat.catalog.writing import write_json
@@ -146,6 +146,8 @@ def write_catalog(
         home = home_of(name, there)
         homes.append((name, home))
         of_it = [item for item in items if item.key[0] == name]
+        if name in there.collections and not any(item.changed for item in of_it):
+            continue
         held = [found.content for key, found in there.items.items() if key[0] == name]
         _write_collection(name, home, of_it, held, sources[name], there.catalog)
     before = _content(there.catalog)
@@ -199,7 +201,7 @@ def _from_source(plan: ItemPlan, home: str, catalog: str) -> dict[str, Any] | No
     if content.get("type") != "Collection" or content.get("id") != plan.collection:
         return None
     others = [
-        {**one, "href": unsigned(joined(plan.origin, str(one.get("href"))))}
+        {**one, "href": outward(joined(plan.origin, str(one.get("href"))), home)}
         for one in content.get("links") or []
         if one.get("rel") not in STRUCTURE
     ]
@@ -207,7 +209,7 @@ def _from_source(plan: ItemPlan, home: str, catalog: str) -> dict[str, Any] | No
     found = {**content, "links": [*up, *others]}
     if content.get("assets"):
         found["assets"] = {
-            key: {**asset, "href": unsigned(joined(plan.origin, str(asset.get("href"))))}
+            key: {**asset, "href": outward(joined(plan.origin, str(asset.get("href"))), home)}
             for key, asset in content["assets"].items()
         }
     return found

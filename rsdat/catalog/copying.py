@@ -298,7 +298,11 @@ def _write(
         raise next(iter(errors.values()))
     kept = [one for one in kept if one.key not in errors]
     if kept:
-        write_catalog(kept, plans, there, _title(opened, there))
+        try:
+            write_catalog(kept, plans, there, _title(opened, there))
+        except DataError as error:
+            words = f"the assets are copied, and the catalog could not be written: {error.message}"
+            raise DataError(words, hint=error.hint) from error
     lost = [
         Failure(one.id, None, "none of its assets is at the target")
         for one, item in zip(plans, items, strict=True)

@@ -11,7 +11,8 @@ from rsdat.storage import absolute, is_remote
 def joined(base: str, href: str) -> str:
     """What a link in the file ``base`` leads to: an absolute href."""
     if ":" in href and (is_remote(href) or href.startswith("file://")):
-        return absolute(href)
+        # A path of this machine would be one of the server, in a file that lies there.
+        return href if href.startswith("file://") and is_remote(base) else absolute(href)
     scheme, mark, rest = base.partition("://")
     if not mark:
         return posixpath.normpath(posixpath.join(posixpath.dirname(base), href))

@@ -12,6 +12,7 @@ import pystac
 
 from rsdat.errors import DataError
 from rsdat.raster.products import calibration, synonyms
+from rsdat.storage import absolute
 
 #: Bands whose numbers are names (classes, bits): kept as integers, never scaled or interpolated.
 CATEGORICAL = re.compile(r"^(scl|fmask|bqa|qa.*|.*_qa|.*qa_.*|cloud_?mask|dataset_?mask|lulc)$")
@@ -90,7 +91,7 @@ def source(item: pystac.Item, band: str) -> Source:
     return Source(
         item=item.id,
         asset=found.key,
-        href=href.removeprefix("file://"),
+        href=absolute(href),
         band=found.index + 1,
         scale=scale,
         offset=offset,
