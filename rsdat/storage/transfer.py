@@ -132,9 +132,16 @@ def copy_file(
     except (Stopped, KeyboardInterrupt):
         raise
     except Exception as error:
-        raise explained(error, source, target) from error
+        failure = explained(error, source, target)
+    else:
+        return _copied(source, target, done, time.monotonic() - began)
+    # Raised outside the handler: what caused it may not be picklable, and then it would not arrive
+    # from a worker.
+    raise failure
+
+
+def _copied(source: str, target: str, done: Done, seconds: float) -> Copied:
     size, told, skipped, resumed = done
-    seconds = time.monotonic() - began
     if isinstance(told, str):
         return Copied(source, target, size, told or None, skipped, resumed, seconds)
     spelled = tuple(f"{name}:{told[name]}" for name in sorted(told))
