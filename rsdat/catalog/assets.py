@@ -110,10 +110,15 @@ def read_asset(item: pystac.Item, key: str, *, chunks: Any = None) -> Any:
 
 
 def _zarr(href: str, chunks: Any) -> Any:
+    import warnings
+
     import xarray as xr
 
     options = storage_options(href) if is_remote(href) else None
-    return xr.open_zarr(href, chunks=chunks or {}, storage_options=options)
+    with warnings.catch_warnings():
+        # Stores of Zarr 3 need no consolidated metadata.
+        warnings.filterwarnings("ignore", message="Failed to open Zarr store with consolidated")
+        return xr.open_zarr(href, chunks=chunks or {}, storage_options=options)
 
 
 def _netcdf(href: str, chunks: Any) -> Any:
