@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pystac
 import pytest
 
-from benchmarks.raster.range_server import serve
 from rsdat import chain
 from rsdat.errors import ConfigError, DataError
 from rsdat.raster import handles
 from rsdat.raster.chains import pixels
 from rsdat.raster.reading import read_stored
 from tests.raster.chains.cases import Stack
+from tests.raster.conftest import Scenes
 
 equal = np.testing.assert_array_equal
 DATES = 20
@@ -34,22 +39,52 @@ def here(shelf) -> Stack:
     return stack
 
 
+# In a process of its own: GDAL holds the interpreter's lock in some of its questions.
+_PROGRAM = """
+import sys, pathlib
+from benchmarks.raster.range_server import serve
+with serve(pathlib.Path(sys.argv[1]), latency=0.002) as counted:
+    print(counted.url, flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def serving(directory: Path) -> Iterator[str]:
+    """The address of a server of a directory's files."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    ) as process:
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.stdin.close()  # it ends then
+            process.wait()
+
+
 @pytest.fixture(scope="module")
 def server(shelf):
-    with serve(shelf.directory, latency=0.002) as counted:
-        yield counted
+    with serving(shelf.directory) as url:
+        yield url
 
 
 @pytest.fixture
 def there(here, server, shelf) -> list[pystac.Item]:
     """The same items, their files at the server."""
     handles.forget()
-    server.reset()
-    items = [item.clone() for item in here.items]
-    for item in items:
+    return at(server, here.items, shelf)
+
+
+def at(url: str, items: list[pystac.Item], shelf: Scenes) -> list[pystac.Item]:
+    moved = [item.clone() for item in items]
+    for item in moved:
         for asset in item.assets.values():
-            asset.href = asset.href.replace(str(shelf.directory), server.url)
-    return items
+            asset.href = asset.href.replace(str(shelf.directory), url)
+    return moved
 
 
 @pytest.fixture(autouse=True)
@@ -129,12 +164,8 @@ def test_a_wrong_mask_function_ends_it(there):
 
 
 def test_a_server_that_goes_away(here, shelf):
-    with serve(shelf.directory, latency=0) as counted:
-        items = [item.clone() for item in here.items[:3]]
-        for item in items:
-            for asset in item.assets.values():
-                asset.href = asset.href.replace(str(shelf.directory), counted.url)
-        made = chain(items, "red").composite()
+    with serving(shelf.directory) as url:
+        made = chain(at(url, here.items[:3], shelf), "red").composite()
         _ = made.plan
     handles.forget()
     with pytest.raises(DataError, match="cannot be read") as caught:
