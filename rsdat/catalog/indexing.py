@@ -23,7 +23,7 @@ import pystac
 from rsdat.catalog.hrefs import joined, relative
 from rsdat.catalog.walking import OnError, walk
 from rsdat.errors import ConfigError, DataError
-from rsdat.storage import is_remote, read_text, shown
+from rsdat.storage import is_remote, read_text, shown, storage_options
 
 _KEY = "rsdat:index"
 
@@ -69,7 +69,7 @@ def usable_index(catalog: pystac.Catalog) -> str | None:
     ):  # changed in memory, perhaps
         return None
     target = index_href(place)
-    if not is_remote(place) and not os.path.exists(target):
+    if not _is_there(target):  # asked first: the import takes a second
         return None
     try:
         import pyarrow
@@ -93,6 +93,18 @@ def usable_index(catalog: pystac.Catalog) -> str | None:
         stacklevel=2,
     )
     return None
+
+
+def _is_there(href: str) -> bool:
+    if not is_remote(href):
+        return os.path.exists(href)
+    import fsspec
+
+    try:
+        filesystem, path = fsspec.url_to_fs(href, **storage_options(href))
+        return bool(filesystem.exists(path))
+    except Exception:  # whatever a backend raises; reading the catalog will tell
+        return False
 
 
 def fingerprint(place: str) -> dict[str, str | None]:

@@ -13,8 +13,8 @@ from typing import Any
 from rsdat.errors import DataError, RsdatError
 from rsdat.storage import is_remote, scrubbed, shown, storage_options, write_atomically
 
-#: Where a file is there when it is complete: doors take a failed upload back, buckets show whole
-#: objects.
+#: Where a file is there when it is complete, with the directories above it: doors take a failed
+#: upload back, buckets show whole objects.
 _WHOLE = ("dcache", "davs", "dav", "s3", "s3a", "memory")
 
 
@@ -62,10 +62,10 @@ def _remote(href: str, write: Callable[[Any, str], Any]) -> None:
 
     try:
         filesystem, path = fsspec.url_to_fs(href, **storage_options(href))
-        filesystem.makedirs(filesystem._parent(path), exist_ok=True)
         if href.partition("://")[0] in _WHOLE:
             write(filesystem, path)
         else:
+            filesystem.makedirs(filesystem._parent(path), exist_ok=True)
             temporary = f"{path}.{secrets.token_hex(4)}.part"
             write(filesystem, temporary)
             filesystem.mv(temporary, path)

@@ -232,7 +232,8 @@ class Store:
         if reply.status in (403, 405, 409) and await self._namespace.is_directory(path):
             return self._directory_in_the_way(path)
         above = parent(path)
-        if reply.status in (403, 405, 409) and not await self._namespace.is_directory(above):
+        blocked = reply.status in (403, 405, 409) and await self._has_parent(path)
+        if blocked and not await self._namespace.is_directory(above):
             return errors.NotDirectory(
                 f"cannot write {path} at {self._client.door.webdav}: {above} is not a directory",
                 hint="choose another name",
