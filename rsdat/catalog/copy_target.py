@@ -38,6 +38,12 @@ class Existing:
     items: Mapping[Key, Found] = field(default_factory=dict)
     collections: Mapping[str, str] = field(default_factory=dict)
 
+    def size_of(self, collection: str | None, item: str, asset: str) -> int | None:
+        """Bytes that the target's item says of an asset."""
+        found = self.items.get((collection, item))
+        size = found.content["assets"].get(asset, {}).get("file:size") if found else None
+        return size if isinstance(size, int) else None
+
 
 @dataclass(frozen=True)
 class Finished:

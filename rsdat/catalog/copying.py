@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import pystac
+
 from rsdat.catalog.copy_items import There, differs, finished
 from rsdat.catalog.copy_looking import look
 from rsdat.catalog.copy_plan import ItemPlan, plan
 from rsdat.catalog.copy_target import Existing, existing, write_catalog, write_items
+from rsdat.catalog.copy_workers import copy_on_workers
 from rsdat.catalog.filters import Moment
 from rsdat.catalog.opening import Opened, open_catalog
 from rsdat.catalog.searching import search
@@ -153,30 +156,25 @@ def copy_catalog(
     began = time.monotonic()
     root = _root(target)
     opened = source if not isinstance(source, str | os.PathLike) else open_catalog(source)
-    broken: list[DataError] = []
-    with warnings.catch_warnings():
-        # The index of a catalog that has changed since is no concern of who copies it.
-        warnings.filterwarnings("ignore", message="the index ")
-        items = search(
-            opened,
-            query=where,
-            bbox=bbox,
-            geometry=geometry,
-            datetime=datetime,
-            collections=collections,
-            ids=ids,
-            limit=limit,
-            on_error="raise" if on_error == "raise" else broken.append,
-        )
+    failed: list[Failure] = []
+    items = _found(
+        opened,
+        on_error,
+        failed,
+        query=where,
+        bbox=bbox,
+        geometry=geometry,
+        datetime=datetime,
+        collections=collections,
+        ids=ids,
+        limit=limit,
+    )
     there = existing(root)
     plans = plan(items, root, assets)
-    planned, nowhere = _files(plans)
-    failed = [Failure("", None, error.message, error.hint) for error in broken] + nowhere
+    planned, nowhere = _files(plans, there)
     if dry_run:
         report = look(planned)
     elif client is not None:
-        from rsdat.catalog.copy_workers import copy_on_workers
-
         report = copy_on_workers(client, planned, on_error=on_error, sums=_SUMS, progress=progress)
     else:
         report = copy_many(
@@ -185,20 +183,32 @@ def copy_catalog(
     copies, wrong = _checked(plans, report)
     if wrong and on_error == "raise":
         raise DataError(wrong[0].reason, hint=wrong[0].hint)
-    failed += [*_failures(plans, report), *wrong]
+    failed += [*nowhere, *_failures(plans, report), *wrong]
     if not dry_run:
         failed += _write(opened, plans, copies, there, drop_missing, on_error)
     lost = {one.item for one in failed if one.asset is None and one.item}
     return CopyReport(
-        shown(there.catalog),
-        sum(one.id not in lost for one in plans),
-        _copies(plans, report.copied, copies),
-        _copies(plans, report.skipped, copies) + _here(plans),
-        tuple(failed),
-        report.nbytes,
-        time.monotonic() - began,
-        dry_run,
+        catalog=shown(there.catalog),
+        items=sum(one.id not in lost for one in plans),
+        copied=_copies(plans, report.copied, copies),
+        skipped=_copies(plans, report.skipped, copies) + _here(plans),
+        failed=tuple(failed),
+        nbytes=report.nbytes,
+        seconds=time.monotonic() - began,
+        dry_run=dry_run,
     )
+
+
+def _found(opened: Opened, on_error: str, failed: list[Failure], **asked: Any) -> list[pystac.Item]:
+    """The items of a search; what cannot be read goes to ``failed``."""
+
+    def note(error: DataError) -> None:
+        failed.append(Failure("", None, error.message, error.hint))
+
+    with warnings.catch_warnings():
+        # The index of a catalog that has changed since is no concern of who copies it.
+        warnings.filterwarnings("ignore", message="the index ")
+        return search(opened, **asked, on_error="raise" if on_error == "raise" else note)
 
 
 def _root(target: str | os.PathLike[str]) -> str:
@@ -215,9 +225,7 @@ def _root(target: str | os.PathLike[str]) -> str:
     return root if root == "/" or root.endswith("://") else root.rstrip("/")
 
 
-def _files(
-    plans: Sequence[ItemPlan],
-) -> tuple[list[Planned], list[Failure]]:
+def _files(plans: Sequence[ItemPlan], there: Existing) -> tuple[list[Planned], list[Failure]]:
     """The files to copy, each once, and the assets of which nobody can say where they lie."""
     found: dict[str, Planned] = {}
     nowhere = []
@@ -227,7 +235,9 @@ def _files(
                 words = f"item {one.id}: asset {key} has a relative href, and the item no place"
                 nowhere.append(Failure(one.id, key, words, "open the item from its file"))
             elif asset.target is not None:
-                found[asset.target] = Planned(asset.source, asset.target, asset.size)
+                # For the bar and the order only; it spares asking for it.
+                size = asset.size or there.size_of(one.collection, one.id, key)
+                found[asset.target] = Planned(asset.source, asset.target, size)
     return list(found.values()), nowhere
 
 
