@@ -13,7 +13,7 @@ import pytest
 from rsdat import copy_catalog, get_asset, load, open_catalog, search
 from rsdat.errors import ConfigError, CredentialError, DataError
 from rsdat.storage import gdal, read_text, signing, storage_options
-from rsdat.storage.credentials import sas
+from rsdat.storage.credentials import Credential, sas
 from tests.catalog.catalogs import item, raster, write, write_catalog
 from tests.storage.secrets import Person, person
 from tests.storage.signed_servers import Archive, Blobs, archive, blobs
@@ -243,3 +243,20 @@ def test_a_wrong_password_is_told_without_it(earthdata: Archive, person: Person)
     with pytest.raises(DataError, match="401") as caught:
         read_text(f"{earthdata.data}/x.json")
     assert "WRONG" not in str(caught.value)
+
+
+def test_a_login_without_anybody_to_log_in_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"login.*needs 'netrc'"):
+        Credential.from_options(login="https://login.example.org")
+
+
+def test_a_token_goes_to_the_archive_and_not_to_its_login(
+    earthdata: Archive, person: Person
+) -> None:
+    person.secret("token", "BEARER")
+    keys = {"token_file": "~/token", "login": earthdata.login}
+    person.credentials(**{earthdata.data: keys})
+    with pytest.raises(DataError, match="401"):
+        read_text(f"{earthdata.data}/x.json")
+    assert earthdata.to_data[0].headers["authorization"] == "Bearer BEARER"
+    assert all("authorization" not in asked.headers for asked in earthdata.to_login)
