@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,6 +42,7 @@ Clip = Annotated[
     str | None,
     typer.Option("--clip", metavar="FILE", help="GeoJSON: keep only what lies in it."),
 ]
+Mask = Annotated[bool, typer.Option(help="Leave clouds and their shadows out.")]
 MaskBand = Annotated[
     str | None, typer.Option("--mask-band", help="The band of clouds; default scl or qa_pixel.")
 ]
@@ -71,6 +76,47 @@ SessionName = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
+@dataclass(frozen=True)
+class Options:
+    """The options that all commands of `rsdat run` have, as they were typed."""
+
+    out: Out
+    bbox: Bbox = None
+    datetime: When = None
+    collections: Collection = None
+    limit: Limit = None
+    resolution: Resolution = None
+    crs: Crs = None
+    resampling: Resampling = "nearest"
+    clip: Clip = None
+    mask_band: MaskBand = None
+    on_error: OnError = "fail"
+    dtype: DType = None
+    compress: Compress = "zstd"
+    memory: Memory = None
+    resume: Resume = True
+    explain: Explain = False
+    session: SessionName = None
+    as_json: Json = False
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameter ``options`` typer sees as all fields of :class:`Options`."""
+    own = dict(inspect.signature(command, eval_str=True).parameters)
+    common = dict(inspect.signature(Options, eval_str=True).parameters)
+    del own["options"]
+
+    @functools.wraps(command)
+    def called(**given: Any) -> None:
+        options = Options(**{field.name: given.pop(field.name) for field in fields(Options)})
+        command(**given, options=options)
+
+    # Keywords need no order of those with a default and those without.
+    every = [one.replace(kind=one.KEYWORD_ONLY) for one in (*own.values(), *common.values())]
+    called.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+    return called
+
+
 def names(text: str | None) -> list[str] | None:
     """A list from a text with commas."""
     return [name.strip() for name in text.split(",") if name.strip()] if text else None
@@ -101,17 +147,7 @@ def bbox_of(text: str | None) -> tuple[float, float, float, float] | None:
     return west, south, east, north
 
 
-def reading_of(
-    *,
-    bbox: str | None,
-    resolution: float | None,
-    crs: str | None,
-    resampling: str,
-    clip: str | None,
-    mask: bool,
-    mask_band: str | None,
-    on_error: str,
-) -> Reading:
+def reading_of(options: Options, mask: bool) -> Reading:
     """What is to be read; a geometry to clip to is the part as well, where no bbox is named.
 
     Raises
@@ -122,14 +158,23 @@ def reading_of(
     from rsdat.errors import ConfigError
     from rsdat.raster.recipes import Reading
 
-    if on_error not in ("fail", "skip"):
-        raise ConfigError(f"--on-error {on_error!r} is not possible", hint="use fail or skip")
-    part, geometry = bbox_of(bbox), _geometry(clip)
+    if options.on_error not in ("fail", "skip"):
+        raise ConfigError(
+            f"--on-error {options.on_error!r} is not possible", hint="use fail or skip"
+        )
+    part, geometry = bbox_of(options.bbox), _geometry(options.clip)
     if geometry is not None and part is None:
         part = tuple(geometry.to_crs("EPSG:4326").boundingbox.bbox)
-    mask = mask or mask_band is not None
-    skip = on_error == "skip"
-    return Reading(part, resolution, crs, resampling, geometry, mask, mask_band, skip)
+    return Reading(
+        bbox=part,
+        resolution=options.resolution,
+        crs=options.crs,
+        resampling=options.resampling,
+        clip=geometry,
+        mask=mask or options.mask_band is not None,
+        mask_band=options.mask_band,
+        skip=options.on_error == "skip",
+    )
 
 
 def _geometry(file: str | None) -> Any:
@@ -152,9 +197,7 @@ def _geometry(file: str | None) -> Any:
         raise ConfigError(f"{shown(file)}: {error.message}", hint=error.hint) from None
 
 
-def storage_of(
-    out: str, *, dtype: str | None, compress: str, memory: str | None, resume: bool
-) -> Storage:
+def storage_of(options: Options) -> Storage:
     """How results are stored, and how they are made.
 
     Raises
@@ -169,14 +212,14 @@ def storage_of(
     from rsdat.raster.recipes import Storage
     from rsdat.raster.writers.zarr_shards import Encoding
 
-    if is_store(out):
-        Encoding("float32", 0, compress)
+    if is_store(options.out):
+        Encoding("float32", 0, options.compress)
     else:
-        check_compression(compress)
-    if dtype not in (None, "float32", "int16"):
-        raise ConfigError(f"dtype {dtype!r} is not possible", hint="use float32 or int16")
+        check_compression(options.compress)
+    if options.dtype not in (None, "float32", "int16"):
+        raise ConfigError(f"--dtype {options.dtype!r} is not possible", hint="use float32 or int16")
     try:
-        size = None if memory is None else parse_memory(memory)
+        memory = None if options.memory is None else parse_memory(options.memory)
     except ValueError as error:
         raise ConfigError(f"--memory: {error}", hint="give it as 2GB or 500MB") from None
-    return Storage(dtype, compress, size, resume)
+    return Storage(options.dtype, options.compress, memory, options.resume)
