@@ -249,6 +249,9 @@ class Access(Model):
         None, description="file, or hashed directory, of the authorities to trust"
     )
     key_file: Line | None = Field(None, description="private ssh key, for sftp://")
+    known_hosts: Line | None = Field(
+        None, description="file of host keys, for sftp://; absent: those of OpenSSH"
+    )
     profile: Line | None = Field(None, description="profile of ~/.aws/credentials, for s3://")
     credentials_file: Line | None = Field(
         None, description="such a file elsewhere, instead of ~/.aws/credentials"

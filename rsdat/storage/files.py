@@ -70,12 +70,12 @@ def read_text(href: str) -> str:
     try:
         if not is_remote(place):
             return Path(place).read_text(encoding="utf-8")
-        import fsspec
+        from rsdat.storage.transfer_places import place_of
 
         # Not fsspec.open: it says "not found" of a server that refuses, and takes the "?" of a
         # signed address for a pattern.
-        filesystem, path = fsspec.url_to_fs(place, **storage_options(place))
-        return str(filesystem.cat_file(path).decode("utf-8"))
+        found = place_of(place)
+        return str(found.fs.cat_file(found.path).decode("utf-8"))
     except FileNotFoundError:
         raise DataError(
             f"{shown(place)} does not exist", hint="check the name of the file"
@@ -86,11 +86,6 @@ def read_text(href: str) -> str:
         ) from None
     except RsdatError:
         raise
-    except ImportError as error:
-        raise DataError(
-            f"{shown(place)}: no filesystem is installed for this kind of address ({error})",
-            hint="install the fsspec filesystem that the message names",
-        ) from None
     except Exception as error:
         # fsspec hands on whatever its backend raises: aiohttp, botocore, OSError. aiohttp puts an
         # OSError of its own over one that says what is wrong with a credential.
@@ -115,6 +110,8 @@ def storage_options(href: str) -> dict[str, Any]:
     credential = find(href)
     if credential is not None:
         return credential.storage_options(href)
+    if urlsplit(href).scheme in ("sftp", "ssh"):
+        return backends.sftp(None, href)
     if signer_of(href) is not None:
         return {"get_client": backends.Client(None, backends.origin_of(href))}
     return {}

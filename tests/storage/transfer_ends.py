@@ -100,7 +100,11 @@ def all_ends(
         "endpoint": s3_server.url,
         "region": "eu-west-1",
     }
-    ends.entries[login] = {"username": getpass.getuser(), "key_file": str(key)}
+    ends.entries[login] = {
+        "username": getpass.getuser(),
+        "key_file": str(key),
+        "known_hosts": str(sftp_server.known_hosts),
+    }
     person.credentials(**ends.entries)
     fs, _ = fsspec.url_to_fs(f"s3://{bucket}", **storage_options(f"s3://{bucket}"))
     fs.mkdir(bucket)

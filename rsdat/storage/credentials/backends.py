@@ -26,7 +26,7 @@ def options(credential: Credential, url: str) -> dict[str, Any]:
     if parts.scheme in ("s3", "s3a"):
         return credential.s3_options()
     if parts.scheme in ("sftp", "ssh"):
-        return _sftp(credential)
+        return sftp(credential, url)
     return {"credential": credential}
 
 
@@ -82,15 +82,31 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
 
 
-def _sftp(credential: Credential) -> dict[str, Any]:
-    from rsdat.storage.credentials import secrets
+def sftp(credential: Credential | None, url: str) -> dict[str, Any]:
+    """The keywords of fsspec's SFTP filesystem, which by itself takes any key for the host's.
 
+    Raises
+    ------
+    ConfigError
+        A password is configured.
+    CredentialError
+        The private key is missing or open to others.
+    """
+    from rsdat.storage.credentials import secrets
+    from rsdat.storage.credentials.hostkeys import HostKeys
+
+    parts = urlsplit(url)
+    known = credential.known_hosts if credential else None
+    found: dict[str, Any] = {
+        "transport_factory": HostKeys(parts.hostname or "", parts.port or 22, known)
+    }
+    if credential is None:
+        return found
     if credential.bears or credential.password_file or credential.password_env or credential.netrc:
         raise ConfigError(
             "sftp:// takes a key: a password would have to be handed over in clear",
             hint="name a private key with key_file, or use ssh's agent",
         )
-    found: dict[str, Any] = {}
     if credential.username:
         found["username"] = credential.username
     if credential.key_file:

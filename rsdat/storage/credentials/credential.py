@@ -43,6 +43,7 @@ class Credential:
     proxy_file: str | None = None
     ca_file: str | None = None
     key_file: str | None = None
+    known_hosts: str | None = None
     profile: str | None = None
     credentials_file: str | None = None
     access_key_env: str | None = None

@@ -19,6 +19,7 @@ from rsdat.raster.files import header
 from rsdat.raster.sources import Source
 from rsdat.storage import read_text, storage_options
 from rsdat.storage.credentials import Credential
+from rsdat.storage.credentials.hostkeys import HostKeys
 from tests.servers.programs import Server
 from tests.storage.secrets import Person
 
@@ -118,6 +119,7 @@ def test_sftp_takes_a_key_and_no_password(person: Person) -> None:
         }
     )
     assert storage_options("sftp://login.example.org/x") == {
+        "transport_factory": HostKeys("login.example.org"),
         "username": "me",
         "key_filename": str(person.home / "id"),
     }
