@@ -6,6 +6,8 @@ shown only with ``--debug``. Exit codes are part of the interface (docs/exit-cod
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 
 class RsdatError(Exception):
     """Something went wrong that a person can act on.
@@ -25,13 +27,25 @@ class RsdatError(Exception):
         self.message = message
         self.hint = hint
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # Errors cross process borders (Dask workers): the keyword argument has to survive pickling.
-        return (_rebuild, (type(self), self.message, self.hint))
+    def __str__(self) -> str:
+        # Of those that are an OSError, too, it would be the errno.
+        return self.message
+
+    def keywords(self) -> dict[str, Any]:
+        """What the constructor was given besides the message; a kind with more of it adds that."""
+        return {"hint": self.hint}
+
+    def reworded(self, message: str, *, hint: str | None) -> Self:
+        """The same error in other words."""
+        return type(self)(message, **{**self.keywords(), "hint": hint})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross process borders (Dask workers): the keywords have to survive pickling.
+        return _rebuild, (type(self), self.message, self.keywords())
 
 
-def _rebuild(kind: type[RsdatError], message: str, hint: str | None) -> RsdatError:
-    return kind(message, hint=hint)
+def _rebuild(kind: type[RsdatError], message: str, keywords: dict[str, Any]) -> RsdatError:
+    return kind(message, **keywords)
 
 
 class ConfigError(RsdatError):

@@ -80,7 +80,8 @@ def _drafted(
     except HostError as error:
         # Neither a site nor a host: a mistyped site name is the likelier mistake.
         hint = getattr(missing, "hint", None)
-        raise type(error)(f"{missing}; and as an ssh host: {error.message}", hint=hint) from None
+        words = f"{missing}; and as an ssh host: {error.message}"
+        raise error.reworded(words, hint=hint) from None
     from rsdat.config.draft import DRAFT_COMMAND, draft_site, parse_facts
 
     answer = host.run(DRAFT_COMMAND, check=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from rsdat.errors import ConfigError
 
@@ -68,6 +69,10 @@ class InvalidSite(ConfigError):
     ) -> None:
         super().__init__(message, hint=hint)
         self.problems = tuple(problems)
+
+    def keywords(self) -> dict[str, Any]:
+        """What the constructor was given besides the message."""
+        return {**super().keywords(), "problems": self.problems}
 
 
 class SiteNotFound(ConfigError):

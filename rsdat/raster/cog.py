@@ -238,6 +238,6 @@ def _for_the_next_run(run: Run, room: Workroom, work: Job, resume: bool) -> Iter
         words = f"{run.done} of {work.tiles} tiles are kept; run again to continue"
         if isinstance(error, RsdatError):
             hint = f"{error.hint}; {words}" if error.hint else words
-            raise type(error)(error.message, hint=hint) from error
+            raise error.reworded(error.message, hint=hint) from error
         error.add_note(words)
         raise

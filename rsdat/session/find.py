@@ -129,7 +129,7 @@ def _unanswered(failed: dict[str, RsdatError], chosen: list[Found]) -> RsdatErro
     if not chosen:
         return error
     session = chosen[0].overview.session.id
-    return type(error)(
+    return error.reworded(
         f"it may not be {session} that is meant, because not all sites answer: {error.message}",
         hint=f"Name it by its id: {session}",
     )

@@ -48,16 +48,9 @@ class CopyFailed(DataError, OSError):
         self.target = target
         self.errno = self.code
 
-    def __str__(self) -> str:
-        return self.message
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        facts = {"hint": self.hint, "source": self.source, "target": self.target}
-        return _rebuild, (type(self), self.message, facts)
-
-
-def _rebuild(kind: type[CopyFailed], message: str, facts: dict[str, Any]) -> CopyFailed:
-    return kind(message, **facts)
+    def keywords(self) -> dict[str, Any]:
+        """What the constructor was given besides the message."""
+        return {**super().keywords(), "source": self.source, "target": self.target}
 
 
 class Missing(CopyFailed, FileNotFoundError):
@@ -145,6 +138,8 @@ def passing(error: BaseException) -> bool:
 def _library(error: BaseException) -> bool:
     """Breaks in the words of paramiko and botocore, which are asked only if they are in use."""
     if paramiko := sys.modules.get("paramiko"):
+        if isinstance(error, paramiko.AuthenticationException) and "saw EOF" in str(error):
+            return True  # The connection ended while it logged in.
         lasting = (paramiko.AuthenticationException, paramiko.BadHostKeyException)
         if isinstance(error, paramiko.SSHException) and not isinstance(error, lasting):
             return True

@@ -40,9 +40,6 @@ class Entry:
 class Unlisted(DataError, OSError):
     """A directory or a file cannot be asked about."""
 
-    # Of OSError it would be the errno alone.
-    __str__ = Exception.__str__
-
 
 class Absent(Unlisted, FileNotFoundError):
     """There is nothing of this name."""

@@ -46,25 +46,10 @@ class DoorError(DataError, OSError):
         self.status = status
         self.errno = self.code if code is None else code
 
-    def __str__(self) -> str:
-        return self.message
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (
-            type(self),
-            self.message,
-            {
-                "hint": self.hint,
-                "path": self.path,
-                "door": self.door,
-                "status": self.status,
-                "code": self.errno,
-            },
-        )
-
-
-def _rebuild(kind: type[DoorError], message: str, facts: dict[str, Any]) -> DoorError:
-    return kind(message, **facts)
+    def keywords(self) -> dict[str, Any]:
+        """What the constructor was given besides the message."""
+        own = {"path": self.path, "door": self.door, "status": self.status, "code": self.errno}
+        return {**super().keywords(), **own}
 
 
 class NotFound(DoorError, FileNotFoundError):

@@ -1,0 +1,47 @@
+"""The family of errors: what an error says and knows survives its way from a worker."""
+
+from __future__ import annotations
+
+import errno
+import pickle
+
+import pytest
+
+from rsdat.config.origin import InvalidSite, Layer, Origin, Problem
+from rsdat.errors import CredentialError, DataError, RsdatError
+from rsdat.storage.dcache.errors import DoorError, NotFound, Unreachable
+from rsdat.storage.transfer_errors import CopyFailed, Damaged, Missing
+from rsdat.storage.transfer_listing import Absent
+
+ERRORS = [
+    DataError("a", hint="b"),
+    CredentialError("a"),
+    Absent("a", hint="b"),
+    CopyFailed("a", hint="b", source="s", target="t"),
+    Missing("a", target="t"),
+    DoorError("a", hint="b", path="/p", door="https://d", status=500, code=errno.EAGAIN),
+    NotFound("a", path="/p"),
+    InvalidSite("a", problems=[Problem(Origin(Layer.USER, "site.yaml", 3), "k", "wrong")]),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_errors_arrive_as_they_were_raised(error: RsdatError) -> None:
+    arrived = pickle.loads(pickle.dumps(error))
+    assert type(arrived) is type(error)
+    assert (str(arrived), arrived.message, arrived.hint) == ("a", "a", error.hint)
+    assert arrived.keywords() == error.keywords()
+    assert getattr(arrived, "errno", None) == getattr(error, "errno", None)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_other_words_make_no_other_error(error: RsdatError) -> None:
+    other = error.reworded("c", hint="d")
+    assert type(other) is type(error)
+    assert (str(other), other.hint) == ("c", "d")
+    assert {**other.keywords(), "hint": error.hint} == error.keywords()
+
+
+@pytest.mark.parametrize("kind", [NotFound, Unreachable, Missing, Damaged])
+def test_what_is_an_oserror_too_says_its_message(kind: type[RsdatError]) -> None:
+    assert str(kind("scene.tif is not there")) == "scene.tif is not there"
