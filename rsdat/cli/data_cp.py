@@ -12,6 +12,7 @@ from rsdat.cli.data_words import Json, Recursive, Urls
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rsdat.storage.transfer import Copied
     from rsdat.storage.transfer_listing import Entry
     from rsdat.storage.transfer_many import Planned, Report
 
@@ -71,7 +72,7 @@ def cp(
             concurrency=jobs,
             progress=progress,
         )
-    _print_report(report, "copied", as_json)
+    _print_report(report, "copied", as_json, verified=verify)
 
 
 def mv(
@@ -96,7 +97,8 @@ def mv(
         report = move_many(planned, concurrency=jobs, progress=progress)
     if not report.failed:
         without_empty(directories)
-    _print_report(report, "moved", as_json)
+    # Of what was only renamed nothing was to be compared.
+    _print_report(report, "moved", as_json, verified=False)
 
 
 def rm(
@@ -180,7 +182,7 @@ def _print_plan(planned: Sequence[Planned], as_json: bool) -> None:
     print(f"{len(planned)} file(s), {size(sum(one.nbytes or 0 for one in planned))}")
 
 
-def _print_report(report: Report, what: str, as_json: bool) -> None:
+def _print_report(report: Report, what: str, as_json: bool, *, verified: bool) -> None:
     from rsdat.cli.data_words import print_failures, size
     from rsdat.cli.output import print_json
     from rsdat.storage import shown
@@ -194,6 +196,7 @@ def _print_report(report: Report, what: str, as_json: bool) -> None:
                         "target": shown(one.target),
                         "bytes": one.nbytes,
                         "checksum": one.checksum,
+                        "verified": list(one.verified),
                         "resumed_from": one.resumed_from,
                     }
                     for one in report.copied
@@ -209,11 +212,20 @@ def _print_report(report: Report, what: str, as_json: bool) -> None:
         resumed = sum(one.resumed_from > 0 for one in report.copied)
         words = [f"{len(report.copied)} file(s) {what}, {size(report.nbytes)}"]
         words += [f"{resumed} went on from an earlier try"] if resumed else []
+        unsure = sum(_by_size_alone(one) for one in report.copied) if verified else 0
+        words += [f"{unsure} of them compared by size alone"] if unsure else []
         words += [f"{len(report.skipped)} equal and skipped"] if report.skipped else []
         words += [f"{len(report.failed)} failed"] if report.failed else []
         print(f"{'; '.join(words)} ({report.seconds:.1f} s)")
     if report.failed:
         raise typer.Exit(report.failed[0].error.exit_code)
+
+
+def _by_size_alone(one: Copied) -> bool:
+    """Whether no server has told a checksum of what it sent or got."""
+    from rsdat.storage import is_remote
+
+    return not one.verified and (is_remote(one.source) or is_remote(one.target))
 
 
 def _failures(failed: Any) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from rsdat.storage.dcache.checksums import Sums
 from rsdat.storage.dcache.retrying import DOUBTFUL_TRIES, Policy
 from rsdat.storage.transfer_disks import Local, Sftp
 from rsdat.storage.transfer_errors import Differs, Stopped, Trouble, explained, passing
+from rsdat.storage.transfer_etags import layout_of
 from rsdat.storage.transfer_places import (
     Facts,
     Place,
@@ -23,7 +24,7 @@ from rsdat.storage.transfer_places import (
     run,
     same,
 )
-from rsdat.storage.transfer_reading import Patience, blocks
+from rsdat.storage.transfer_reading import ANSWERED, Patience, blocks, origin
 from rsdat.storage.transfer_writing import Job, to_disk, to_door, to_other, to_s3
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class Copied:
         How long it took.
     sums
         All checksums of what was copied, in the same form.
+    verified
+        What was compared with what each side says, as ``source:md5``, ``target:etag`` (S3's, of an
+        upload in parts); empty where only the size was.
     """
 
     source: str
@@ -77,6 +81,7 @@ class Copied:
     resumed_from: int
     seconds: float
     sums: tuple[str, ...] = ()
+    verified: tuple[str, ...] = ()
 
 
 def copy_file(
@@ -141,16 +146,17 @@ def copy_file(
 
 
 def _copied(source: str, target: str, done: Done, seconds: float) -> Copied:
-    size, told, skipped, resumed = done
+    size, told, skipped, resumed, verified = done
     if isinstance(told, str):
         return Copied(source, target, size, told or None, skipped, resumed, seconds)
     spelled = tuple(f"{name}:{told[name]}" for name in sorted(told))
     first = spelled[0] if spelled else None
-    return Copied(source, target, size, first, skipped, resumed, seconds, spelled)
+    return Copied(source, target, size, first, skipped, resumed, seconds, spelled, verified)
 
 
-#: Size, checksums (or the one that both sides tell), whether it was skipped, bytes resumed from.
-Done = tuple[int, Mapping[str, str] | str, bool, int]
+#: Size, checksums (or the one that both sides tell), whether it was skipped, bytes resumed from,
+#: what was compared.
+Done = tuple[int, Mapping[str, str] | str, bool, int, tuple[str, ...]]
 
 
 def _tried(
@@ -170,16 +176,15 @@ def _tried(
             job = _begun(source, target, verify, sums, callback, patience, stop)
             if isinstance(job, tuple):
                 return job
-            kept = _kept(job, overwrite, checksum)
-            if kept is not None:
-                return kept
-            return (*_copy(job), False, job.resumed)
+            done = _kept(job, overwrite, checksum) or _copy(job)
+            ANSWERED.add(origin(target))
+            return done
         except Exception as error:
             if isinstance(error, Trouble) and isinstance(error.error, Differs):
                 damaged += 1
                 if damaged >= DOUBTFUL_TRIES:
                     raise
-            elif not passing(error) or not patience.left():
+            elif not passing(error) or not patience.left(target):
                 raise
         patience.pause(stop)
 
@@ -193,16 +198,12 @@ def _begun(
     patience: Patience,
     stop: threading.Event,
 ) -> Job | Done:
-    try:
-        begin = place_of(source)
-    except Exception as error:
-        raise Trouble("source", error) from error
+    begin, facts = _source(source, patience, stop)
     end = place_of(target)
     if end.kind == "http":
         raise PermissionError("files cannot be written over plain https://")
-    facts = _source(begin, patience, stop)
     if same(begin, end):
-        return facts.size or 0, facts.sums, True, 0
+        return facts.size or 0, facts.sums, True, 0, ()
     if callback is not None and facts.size is not None:
         callback.set_size(facts.size)
 
@@ -214,19 +215,20 @@ def _begun(
     return Job(begin, end, facts, verify, patience, stop, moved, names)
 
 
-def _source(place: Place, patience: Patience, stop: threading.Event) -> Facts:
+def _source(url: str, patience: Patience, stop: threading.Event) -> tuple[Place, Facts]:
     while True:
         try:
+            place = place_of(url)
             facts = facts_of(place, stop)
+            ANSWERED.add(origin(url))
             refuse_offline(place, facts)
-            return facts
+            return place, facts
         except Stopped:
             raise
         except Exception as error:
-            if not passing(error) or not patience.left():
+            if not passing(error) or not patience.left(url):
                 raise Trouble("source", error) from error
         patience.pause(stop)
-        place = place_of(place.url)
 
 
 def _names(facts: Facts) -> tuple[str, ...]:
@@ -247,8 +249,7 @@ def pour(source: str) -> Iterator[bytes]:
     stop, patience = threading.Event(), Patience(PATIENCE)
     target = "the standard output"
     try:
-        place = place_of(source)
-        facts = _source(place, patience, stop)
+        place, facts = _source(source, patience, stop)
         yield from blocks(place, facts, 0, patience, stop)
     except Exception as error:
         if isinstance(error, BrokenPipeError):
@@ -269,9 +270,9 @@ def _kept(job: Job, overwrite: str, checksum: bool) -> Done | None:
     except FileNotFoundError:
         return None
     if overwrite == "never":
-        return there.size or 0, "", True, 0
+        return there.size or 0, "", True, 0, ()
     told = equal(job, there, checksum=checksum)
-    return None if told is None else (there.size or 0, told, True, 0)
+    return None if told is None else (there.size or 0, told, True, 0, ())
 
 
 def equal(job: Job, there: Facts, *, checksum: bool) -> str | None:
@@ -317,11 +318,16 @@ def _summed(job: Job, place: Place, facts: Facts, name: str) -> dict[str, str]:
 # --- the copy
 
 
-def _copy(job: Job) -> tuple[int, Mapping[str, str]]:
-    """Copy; the size and the checksums of what stands there now."""
+def _copy(job: Job) -> Done:
+    """Copy; what stands there now."""
     there = _by_the_server(job)
     if there is not None:
-        return there.size or 0, {**job.facts.sums, **there.sums}
+        common = sorted(set(job.facts.sums) & set(there.sums)) if job.verify else []
+        verified = tuple(f"target:{name}" for name in common)
+        return there.size or 0, {**job.facts.sums, **there.sums}, False, 0, verified
+    if job.verify and job.facts.etag and not job.facts.sums:
+        layout = layout_of(job.source, job.facts, job.stop)
+        job.layouts |= {} if layout is None else {"source": layout}
     kind = job.target.kind
     if kind == "door":
         to_door(job)
@@ -330,8 +336,14 @@ def _copy(job: Job) -> tuple[int, Mapping[str, str]]:
     else:
         (to_s3 if kind == "s3" else to_other)(job)
         there = facts_of(job.target, job.stop)
-        job.check(there.sums, there.size, "target")
-    return job.sums.size, job.sums.values()
+        try:
+            job.check(there, "target")
+        except Trouble:
+            # It stands there under its name, and seems equal to whoever looks at size and time.
+            job.target.fs.rm_file(job.target.path)
+            raise
+    verified = tuple(f"{side}:{name}" for side in job.compared for name in job.compared[side])
+    return job.sums.size, job.sums.values(), False, job.resumed, verified
 
 
 def _by_the_server(job: Job) -> Facts | None:
@@ -352,6 +364,7 @@ def _by_the_server(job: Job) -> Facts | None:
     there = facts_of(target, job.stop)
     differs = job.facts.size not in (None, there.size)
     if differs or (job.verify and checksums.differences(job.facts.sums, there.sums)):
+        target.fs.rm_file(target.path)
         raise Trouble("target", Differs("the server's own copy is not equal to the source"))
     return there
 

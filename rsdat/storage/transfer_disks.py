@@ -116,11 +116,30 @@ class Sftp:
 
     def make_directory(self, name: str) -> None:
         """Make a directory."""
-        with suppress(FileExistsError):
-            self._fs.makedirs(name, exist_ok=True)
+        make_directories(self._fs, name)
 
     def sweep(self, target: str) -> None:
         """Nothing: to look for old parts would list the directory after each file."""
+
+
+def make_directories(fs: Any, name: str) -> None:
+    """Make a directory of an fsspec filesystem and those above it, as far as they are missing.
+
+    fsspec's own ``makedirs`` fails over SFTP where another connection makes one of them meanwhile.
+    """
+    if not hasattr(fs, "ftp"):
+        fs.makedirs(name, exist_ok=True)
+        return
+    missing: list[str] = []
+    while name.strip("/") and not fs.isdir(name):
+        missing.append(name)
+        name = name.rpartition("/")[0]
+    for one in reversed(missing):
+        try:
+            fs.ftp.mkdir(one)
+        except OSError:
+            if not fs.isdir(one):
+                raise
 
 
 def part_of(target: str, source: str, facts: Facts) -> tuple[str, bool]:

@@ -16,7 +16,6 @@ from urllib.parse import quote, unquote, urlsplit
 
 from rsdat.errors import DataError
 from rsdat.storage.dcache import checksums, tape
-from rsdat.storage.dcache.checksums import LENGTHS
 from rsdat.storage.files import absolute, is_remote, shown, storage_options
 from rsdat.storage.transfer_errors import Stopped
 
@@ -48,6 +47,8 @@ class Facts:
         A text that changes when the content does; empty if nothing is said.
     sums
         Checksums by name, hexadecimal.
+    etag
+        S3's of an object that was uploaded in parts, where it is the content's; else empty.
     locality
         Where dCache has it (``NEARLINE``: on tape only); empty elsewhere.
     """
@@ -57,6 +58,7 @@ class Facts:
     version: str = ""
     sums: Mapping[str, str] = field(default_factory=dict)
     locality: str = ""
+    etag: str = ""
 
 
 @dataclass(frozen=True)
@@ -286,26 +288,23 @@ def of_headers(status: int, headers: Mapping[str, str]) -> Facts:
 
 
 def _s3(place: Place, stop: threading.Event | None) -> Facts:
+    from rsdat.storage import transfer_etags
+
     bucket, key, _ = place.fs.split_path(place.path)
     if not key:
         raise IsADirectoryError(place.path)
+    asked = {"Bucket": bucket, "Key": key, "ChecksumMode": "ENABLED"}
     try:
-        found = run(
-            place.fs, lambda: place.fs._call_s3("head_object", Bucket=bucket, Key=key), stop
-        )
+        found = run(place.fs, lambda: place.fs._call_s3("head_object", **asked), stop)
     except FileNotFoundError:
         # Raises unless it is what others call a directory: names that begin with it.
         run(place.fs, lambda: place.fs._info(place.path, refresh=True), stop)
         raise IsADirectoryError(place.path) from None
-    etag = str(found.get("ETag", "")).strip('"')
-    # With a key of the user, or of the service, an ETag is not the content's.
-    plain = "SSECustomerAlgorithm" not in found and "kms" not in str(
-        found.get("ServerSideEncryption", "")
-    )
-    is_md5 = plain and len(etag) == LENGTHS["md5"] and set(etag) <= set("0123456789abcdef")
+    sums, etag = transfer_etags.of_answer(found)
     return Facts(
         found["ContentLength"],
         found["LastModified"].timestamp(),
-        etag,
-        {"md5": etag} if is_md5 else {},
+        str(found.get("ETag", "")).strip('"'),
+        sums,
+        etag=etag,
     )

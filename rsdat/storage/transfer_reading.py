@@ -12,12 +12,16 @@ from dataclasses import dataclass, field
 
 from rsdat.storage.dcache.retrying import FIRST_CONTACT_TRIES, Policy, ShortRead
 from rsdat.storage.dcache.spans import Span
+from rsdat.storage.files import is_remote
 from rsdat.storage.transfer_errors import Replaced, Stopped, Trouble, passing
 from rsdat.storage.transfer_places import LOOK, Facts, Place, asked, facts_of, of_headers, place_of
 
 # Bytes of a block, and blocks that wait for the writer: some 10 MB for each copy under way.
 BLOCK = 2 * 1024 * 1024
 DEPTH = 3
+
+#: Origins that this process has had an answer from: they are waited for when they are gone.
+ANSWERED: set[str] = set()
 
 Offer = Callable[[bytes], Awaitable[None]]
 Stop = threading.Event
@@ -35,10 +39,21 @@ class Patience:
         """Bytes have arrived: a long copy may be interrupted many times."""
         self.made, self.moved = 0, True
 
-    def left(self) -> bool:
-        """Whether there is another try; fewer as long as nothing has ever come."""
-        most = self.policy.retries
-        return self.made < (most if self.moved else min(FIRST_CONTACT_TRIES - 1, most))
+    def left(self, url: str = "") -> bool:
+        """Whether there is another try; fewer as long as nothing has ever come.
+
+        Parameters
+        ----------
+        url
+            Whose server is asked. One that has stayed away for all tries is not waited for again,
+            file by file, before it has answered.
+        """
+        most, server = self.policy.retries, origin(url)
+        known = self.moved or server in ANSWERED
+        if self.made < (most if known else min(FIRST_CONTACT_TRIES - 1, most)):
+            return True
+        ANSWERED.discard(server)
+        return False
 
     def pause(self, stop: Stop) -> None:
         """Wait before the next try, unless the copy is called off meanwhile."""
@@ -46,6 +61,11 @@ class Patience:
         self.made += 1
         if stop.wait(seconds):
             raise Stopped
+
+
+def origin(url: str) -> str:
+    """The server of an address; empty for this machine."""
+    return "/".join(url.split("/", 3)[:3]) if is_remote(url) else ""
 
 
 def blocks(

@@ -6,16 +6,15 @@ import asyncio
 import os
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from rsdat.storage.dcache import checksums
-from rsdat.storage.dcache.checksums import Sums
 from rsdat.storage.transfer_disks import Disk, part_of
 from rsdat.storage.transfer_errors import Differs, Replaced, Stopped, Trouble
+from rsdat.storage.transfer_etags import Layout, PassingSums
 from rsdat.storage.transfer_places import Facts, Place, run
 from rsdat.storage.transfer_reading import BLOCK, Ahead, Patience, blocks
 
@@ -39,6 +38,10 @@ class Job:
         The checksums of what was read in this try; complete at its end.
     resumed
         Bytes that an earlier try had left at the target.
+    layouts
+        The parts of each side that is an S3 object of several.
+    compared
+        The checksums that were compared with what a side says.
     """
 
     source: Place
@@ -49,12 +52,14 @@ class Job:
     stop: threading.Event
     moved: Moved
     names: tuple[str, ...] = ("adler32",)
-    sums: Sums = None  # type: ignore[assignment]
+    sums: PassingSums = None  # type: ignore[assignment]
     resumed: int = 0
+    layouts: dict[str, Layout] = field(default_factory=dict)
+    compared: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def fresh(self) -> Sums:
+    def fresh(self) -> PassingSums:
         """Begin to sum anew."""
-        self.sums = Sums(self.names)
+        self.sums = PassingSums(self.names, self.layouts)
         return self.sums
 
     def reading(self, start: int) -> Ahead:
@@ -87,7 +92,7 @@ class Job:
             self.sums.update(block)
             self.moved(self.sums.size)
 
-    def check(self, told: Mapping[str, str], size: int | None, side: str) -> None:
+    def check(self, told: Facts, side: str) -> None:
         """Compare what passed with what one side says.
 
         Raises
@@ -95,16 +100,21 @@ class Job:
         Trouble
             It differs.
         """
-        wrong = ["size"] if size is not None and size != self.sums.size else []
+        wrong = ["size"] if told.size is not None and told.size != self.sums.size else []
         if self.verify:
-            wrong += checksums.differences(self.sums.values(), told)
+            wrong += self.sums.differing(told.sums)
+            self.compared[side] = self.sums.compared
+            etag = self.sums.etag(side)
+            if etag and told.etag:
+                self.compared[side] += ("etag",)
+                wrong += ["etag"] * (etag != told.etag)
         if wrong:
             words = "size" if wrong == ["size"] else f"checksum ({', '.join(wrong)})"
             raise Trouble(side, Differs(f"the {words} is not what the {side} says"))
 
     def check_source(self) -> None:
         """Compare what passed with what the source says."""
-        self.check(self.facts.sums, self.facts.size, "source")
+        self.check(self.facts, "source")
 
 
 # --- targets that keep a part: this machine, SFTP
@@ -124,7 +134,7 @@ def to_disk(job: Job, disk: Disk) -> None:
         with stream:
             _grow(job, stream, disk.length(part) or 0)
         job.check_source()
-        job.check({}, disk.length(part), "target")
+        job.check(Facts(disk.length(part)), "target")
         disk.replace(part, path)
         disk.sweep(path)
     except BaseException as error:
@@ -243,6 +253,7 @@ def to_door(job: Job) -> None:
         job.names = tuple({*job.names, *fs.store.names})
         source = Streamed(job)
         await fs.store.store(job.target.path, source)
+        job.compared["target"] = source.sums.compared
         fs.invalidate_cache(job.target.path)
 
     try:
@@ -264,14 +275,16 @@ def to_s3(job: Job) -> None:
     """Copy to S3: one request for a small file, a multipart upload that ends in one for others."""
     size = job.facts.size
     part = max(S3_PART, (size or 0) // S3_PARTS)
-    if size is not None and size < part:
+    if job.verify and (size is None or size < part):
         job.names = tuple({*job.names, "md5"})
+    if job.verify and (size is None or size >= part):
+        job.layouts["target"] = part
     job.fresh()
     stream = job.target.fs.open(job.target.path, "wb", block_size=part)
     try:
         with job.taken() as source:
             for block in source:
-                stream.write(block)
+                _write_parts(stream, block, part)
         job.check_source()
         stream.close()
     except BaseException:
@@ -280,6 +293,15 @@ def to_s3(job: Job) -> None:
         with suppress(Exception):
             stream.discard()
         raise
+
+
+def _write_parts(stream: Any, block: bytes, part: int) -> None:
+    """Write so that each part is of one size: a part is sent when at least so much is there."""
+    view = memoryview(block)
+    while view:
+        room = part - stream.tell() % part
+        stream.write(view[:room])
+        view = view[room:]
 
 
 def to_other(job: Job) -> None:

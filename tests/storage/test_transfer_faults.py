@@ -188,10 +188,10 @@ def test_a_copy_to_s3_that_is_interrupted_leaves_no_upload(
     bucket = place.path.split("/")[0]
     assert place.fs.list_multipart_uploads(bucket) == []
     assert place.fs.ls(bucket, refresh=True) == []
-    copy_file(source, target)
+    assert copy_file(source, target).verified == ("target:etag",)
     assert all_ends.read(target) == DATA
     back = all_ends.url("local", "back")
-    copy_file(target, back)
+    assert copy_file(target, back).verified == ("source:etag",)
     assert Path(back).read_bytes() == DATA
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # Hexadecimal digits of each.
-LENGTHS = {"adler32": 8, "md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
+LENGTHS = {"adler32": 8, "crc32": 8, "md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 _NAMES = {
     "adler": "adler32",
     "adler32": "adler32",
@@ -30,6 +30,8 @@ _NAMES = {
     "sha512": "sha512",
 }
 Buffer = bytes | bytearray | memoryview
+#: Those of zlib: the function, and what it begins with.
+_RUNNING = {"adler32": (zlib.adler32, 1), "crc32": (zlib.crc32, 0)}
 
 
 class Sums:
@@ -44,24 +46,31 @@ class Sums:
 
     def __init__(self, names: tuple[str, ...] = ("adler32",)) -> None:
         self.size = 0
-        self._adler = 1
-        self._hashes = {n: hashlib.new(n, usedforsecurity=False) for n in names if n != "adler32"}
-        self._with_adler = "adler32" in names
+        #: Names of those that were compared with what a server said, the last time.
+        self.compared: tuple[str, ...] = ()
+        self._running = {name: _RUNNING[name][1] for name in names if name in _RUNNING}
+        self._hashes = {
+            name: hashlib.new(name, usedforsecurity=False) for name in names if name not in _RUNNING
+        }
 
     def update(self, data: Buffer) -> None:
         """Take the next bytes in."""
         self.size += len(data)
-        if self._with_adler:
-            self._adler = zlib.adler32(data, self._adler)
+        for name, value in self._running.items():
+            self._running[name] = _RUNNING[name][0](data, value)
         for running in self._hashes.values():
             running.update(data)
 
     def values(self) -> dict[str, str]:
         """The checksums so far."""
         sums = {name: running.hexdigest() for name, running in self._hashes.items()}
-        if self._with_adler:
-            sums["adler32"] = f"{self._adler:08x}"
-        return sums
+        return sums | {name: f"{value:08x}" for name, value in self._running.items()}
+
+    def differing(self, told: Mapping[str, str]) -> list[str]:
+        """Names of the checksums that a server tells otherwise."""
+        ours = self.values()
+        self.compared = tuple(sorted(set(ours) & set(told)))
+        return differences(ours, told)
 
 
 def of_header(headers: Mapping[str, str]) -> dict[str, str]:

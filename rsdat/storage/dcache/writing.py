@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rsdat.storage.dcache import checksums, retrying
+from rsdat.storage.dcache import retrying
 from rsdat.storage.dcache.checksums import Buffer, Sums
 from rsdat.storage.dcache.client import MOST_REDIRECTS, REDIRECTS, Client, Reply
 from rsdat.storage.dcache.paths import redirected
@@ -300,6 +300,6 @@ async def upload(client: Client, path: str, source: Source, headers: dict[str, s
 
 def mismatches(source: Source, sums: dict[str, str], size: int | None) -> list[str]:
     """What differs between what was sent and what the server has: checksums, or the size."""
-    wrong = checksums.differences(source.sums.values(), sums)
+    wrong = source.sums.differing(sums)
     size_of_source = source.size if source.size is not None else source.sums.size
     return wrong + ["size"] * (size is not None and size != size_of_source)
