@@ -13,6 +13,9 @@ from typing import IO, Literal
 
 Storage = Literal["memory", "disk", "sink"]
 
+# Made once: a pool has better things to do than to clear memory.
+ZEROS = bytes(1 << 18)
+
 
 @dataclass(frozen=True)
 class Content:
@@ -32,7 +35,7 @@ class Content:
             with self.file.open("rb") as stream:
                 stream.seek(start)
                 return stream.read(length)
-        return bytes(length)
+        return bytes(length) if length > len(ZEROS) else ZEROS[:length]
 
     @property
     def md5_base64(self) -> str:

@@ -52,9 +52,10 @@ async def answer(
             text=refused.detail,
             headers={"Content-Range": f"bytes */{content.size}"},
         )
-    if ranges is None:
+    several = origin.state.options.several_ranges
+    if ranges is None or (len(ranges) > 1 and several == "whole"):
         return await _one(origin, request, content, headers, 200, (0, content.size))
-    if len(ranges) == 1:
+    if len(ranges) == 1 or several == "first":
         start, end = ranges[0]
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{content.size}"
         return await _one(origin, request, content, headers, 206, ranges[0])

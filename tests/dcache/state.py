@@ -45,6 +45,8 @@ class Options:
     announce: bool = False
     #: Whether a pool's address for reading stays good, as dCache's do while a transfer lives.
     lasting_addresses: bool = False
+    #: What answers a request for several ranges: all in parts, the first alone, or the file.
+    several_ranges: Literal["parts", "first", "whole"] = "parts"
     #: Whether to keep the log of requests.
     log: bool = True
 

@@ -9,7 +9,7 @@ from typing import Any
 from fsspec.asyn import AsyncFileSystem
 from fsspec.callbacks import DEFAULT_CALLBACK
 
-from rsdat.storage.dcache import errors, ranges
+from rsdat.storage.dcache import errors, multipart, ranges
 from rsdat.storage.dcache.client import Client
 from rsdat.storage.dcache.namespace import Namespace
 from rsdat.storage.dcache.reading import Reader
@@ -68,12 +68,16 @@ class Data(AsyncFileSystem):  # type: ignore[misc]
             raise ValueError("paths, starts and ends differ in length")
         names = [self._strip_protocol(path) for path in paths]
         found = await ranges.read_many(
-            self._cat_file, list(zip(names, firsts, lasts, strict=True)), max_gap
+            self._cat_file, self._cat_parts, list(zip(names, firsts, lasts, strict=True)), max_gap
         )
         failed = next((one for one in found if isinstance(one, Exception)), None)
         if failed is not None and on_error == "raise":
             raise failed
         return found
+
+    async def _cat_parts(self, name: str, spans: list[Span]) -> list[bytes | None]:
+        await self.ready()
+        return await multipart.read(self.reader, name, spans)
 
     async def _get_file(
         self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, **_: Any

@@ -14,6 +14,7 @@ from fsspec.core import OpenFile
 from fsspec.spec import AbstractBufferedFile
 
 from rsdat.storage.dcache import errors, tape
+from rsdat.storage.dcache.caching import Growing
 from rsdat.storage.dcache.checksums import Buffer
 from rsdat.storage.dcache.writing import BLOCK, Block, Memory, Queue
 
@@ -37,6 +38,7 @@ class ReadFile(AbstractBufferedFile):  # type: ignore[misc]
             _refuse_unreadable(details, fs.door.webdav)
             size = details["size"]
             self._details = details
+        options.setdefault("cache_type", Growing.name)
         super().__init__(fs, path, mode="rb", size=size, **options)
 
     def _fetch_range(self, start: int, end: int) -> bytes:

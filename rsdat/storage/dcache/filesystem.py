@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fsspec.asyn import AsyncFileSystem, sync_wrapper
 from fsspec.utils import stringify_path
 
-from rsdat.storage.dcache import errors, finding, options, rest
+from rsdat.storage.dcache import errors, finding, known, options, rest
 from rsdat.storage.dcache.checksums import LENGTHS
 from rsdat.storage.dcache.client import Client, Limits
 from rsdat.storage.dcache.data import Data
@@ -231,15 +231,27 @@ class DCacheFileSystem(Names, Data, Extras, AsyncFileSystem):  # type: ignore[mi
             from rsdat.storage.credentials import find
 
             self.client.credential = await asyncio.to_thread(find, self.door.webdav + "/")
+        # Under the name that the options gave it: what is found is what others look up.
+        self.reader.known = known.shared(self.door, self.client.credential)
         named = self.client.credential.api if self.client.credential else None
         if self._searches and named:
             base = named.rstrip("/")
             self.client.door = replace(self.door, api=base, tape=f"{base}/tape")
             self._settled = True
         elif self._searches:
-            self.client.door, self._settled = await finding.find(self.client)
+            await self._search(self.reader.known)
         else:
             self._settled = True
+
+    async def _search(self, shared: known.Known) -> None:
+        """Find the REST interface, unless another filesystem of this process has found it."""
+        sure = True
+        if shared.found is None:
+            door, sure = await finding.find(self.client)
+            shared.found = door if sure else None
+        else:
+            door = shared.found
+        self.client.door, self._settled = door, sure
 
     async def _close(self) -> None:
         """Close this event loop's connections; they open again when they are needed."""

@@ -2,20 +2,20 @@
 
 A door answers the first read of a file with the address of a pool. The address is kept for the
 next ranges of the same file, so that they cost one request and not two; when a pool refuses it
-(dCache gives addresses that end with the transfer, too), the door is asked again.
+(dCache gives addresses that end with the transfer, too), the door is asked again. Whether a door's
+addresses last is learned from the first that is tried again (:mod:`rsdat.storage.dcache.known`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rsdat.storage.dcache import checksums, errors, retrying, tape
 from rsdat.storage.dcache.client import Client
+from rsdat.storage.dcache.known import Known
 from rsdat.storage.dcache.paths import origin
 from rsdat.storage.dcache.retrying import ShortRead, Tries
 from rsdat.storage.dcache.spans import Arrived, Span, expected_bytes, total
@@ -23,16 +23,12 @@ from rsdat.storage.dcache.spans import Arrived, Span, expected_bytes, total
 if TYPE_CHECKING:
     import aiohttp
 
-# Seconds for which a pool's address is used again, from its last use.
-ADDRESS_SECONDS = 60.0
-MOST_ADDRESSES = 1024
-# After so many refusals without a success in between, addresses are taken as good for one use,
-# for so many seconds.
-REFUSALS = 2
-SINGLE_USE_SECONDS = 60.0
 # Seconds without an answer after which it is asked whether the file is on tape.
 TAPE_PATIENCE = 3.0
-
+# Answers that say nothing of a tape: who asks is not known, or there is no such file.
+NOT_OF_TAPES = frozenset({401, 404, 405})
+# A pool's answers that an address is not, or no longer, one of its own.
+USED_UP = frozenset({400, 401, 403, 404, 410})
 
 Sink = Callable[[bytes], Awaitable[None] | None]
 Locate = Callable[[str], Awaitable[str | None]]
@@ -60,16 +56,13 @@ class Reader:
         self._client = client
         self._locality = locality
         self._is_directory = is_directory
-        self._addresses: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._asking: dict[tuple[int, str], asyncio.Future[None]] = {}
-        self._refusals = 0
-        self._single_use_until = 0.0
-        self._redirects = True
-        self._digests = True
+        #: What is known of the door; replaced by what others share, once the credential is known.
+        self.known = Known()
 
     def forget(self, path: str) -> None:
         """Forget where a file's data is: it was written anew, moved or removed."""
-        self._addresses.pop(path, None)
+        self.known.addresses.forget(path)
 
     async def read(self, path: str, span: Span | None = None) -> bytes:
         """The bytes of a span; a whole file is compared with the checksum that the door says.
@@ -115,6 +108,10 @@ class Reader:
         """How patient requests are."""
         return self._client.policy
 
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """One of the requests that may be under way at one time."""
+        return self._client.slot()
+
     async def stream(
         self,
         path: str,
@@ -143,7 +140,8 @@ class Reader:
             wanted = None
             before = arrived.received
             try:
-                async with self._client.slot(), self._opened(path, span, arrived) as response:
+                headers = self._headers(span, arrived)
+                async with self.slot(), self.opened(path, headers) as response:
                     if not retrying.passes(response.status, tries):
                         if announce is not None and (size := total(response)) is not None:
                             announce(size)
@@ -172,14 +170,7 @@ class Reader:
     ) -> Arrived:
         if response.status == 416 and not arrived.received:
             return arrived
-        if response.status not in (200, 206):
-            await self._check_tape(path)
-            if response.status in (403, 405):
-                with suppress(PermissionError):
-                    if await self._is_directory(path):
-                        raise self._no_file(path)
-            body = await response.content.read(4096)
-            raise self._client.refusal(response.status, "read", path, body)
+        await self.check(path, response)
         skip = self._begin(path, span, response, arrived)
         expected = expected_bytes(span, arrived, response)
         if expected == 0:
@@ -198,6 +189,19 @@ class Reader:
         if expected is not None and arrived.received < expected:
             raise ShortRead
         return arrived
+
+    async def check(self, path: str, response: aiohttp.ClientResponse) -> None:
+        """Raise what an answer means that carries no bytes of the file."""
+        if response.status in (200, 206):
+            return
+        if response.status not in NOT_OF_TAPES:
+            await self._check_tape(path)
+        if response.status in (403, 405):
+            with suppress(PermissionError):
+                if await self._is_directory(path):
+                    raise self._no_file(path)
+        body = await response.content.read(4096)
+        raise self._client.refusal(response.status, "read", path, body)
 
     def _begin(
         self, path: str, span: Span, response: aiohttp.ClientResponse, arrived: Arrived
@@ -222,15 +226,19 @@ class Reader:
 
     # --- where the bytes come from
 
-    @asynccontextmanager
-    async def _opened(
-        self, path: str, span: Span, arrived: Arrived
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    def _headers(self, span: Span, arrived: Arrived) -> dict[str, str]:
         headers = span.header(arrived.received)
         if span.whole:
             headers["Want-Digest"] = "adler32"
         if arrived.received and arrived.etag and not arrived.etag.startswith("W/"):
             headers["If-Range"] = arrived.etag
+        return headers
+
+    @asynccontextmanager
+    async def opened(
+        self, path: str, headers: Mapping[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer to one GET, from wherever the file is; no success is asked of it."""
         response = await self._from_pool(path, headers)
         if response is None:
             response = await self._from_door(path, headers)
@@ -250,50 +258,42 @@ class Reader:
         self, path: str, headers: Mapping[str, str]
     ) -> aiohttp.ClientResponse | None:
         """The answer of the pool that had the file last; None: the door has to be asked."""
-        if not self._shares():
-            return None
-        waiting = self._asking.get((id(asyncio.get_running_loop()), path))
-        if waiting is not None:
-            await asyncio.shield(waiting)
-        until, address = self._addresses.get(path, (0.0, ""))
-        if time.monotonic() >= until:
-            return None
-        try:
-            response = await self._client.send("GET", address, headers=headers)
-        except Exception as error:
-            if not retrying.is_break(error):
+        addresses = self.known.addresses
+        while True:
+            waiting = self._asking.get((id(asyncio.get_running_loop()), path))
+            if waiting is not None and addresses.lasting:
+                await asyncio.shield(waiting)
+            address = addresses.take(path)
+            if address is None:
+                return None
+            try:
+                response = await self._client.send("GET", address, headers=headers)
+            except BaseException as error:
+                addresses.failed(path, address)
+                if isinstance(error, Exception) and retrying.is_break(error):
+                    return None
                 raise
-            self.forget(path)
-            return None
-        if response.status in (200, 206, 416):
-            self._refusals = 0
-            self._keep(path, address)
-            return response
-        response.close()
-        self.forget(path)
-        self._refusals += 1
-        if self._refusals >= REFUSALS:
-            self._refusals = 0
-            self._single_use_until = time.monotonic() + SINGLE_USE_SECONDS
-        return None
-
-    def _shares(self) -> bool:
-        """Whether one answer of the door serves several requests."""
-        return self._redirects and time.monotonic() >= self._single_use_until
+            if response.status in (200, 206, 416):
+                addresses.served(path, address)
+                return response
+            response.close()
+            if response.status in USED_UP:
+                addresses.refused(path, address)
+            else:
+                addresses.failed(path, address)
 
     async def _from_door(self, path: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        addresses = self.known.addresses
         key = (id(asyncio.get_running_loop()), path)
         mine = None
-        if self._shares() and key not in self._asking:
+        if addresses.lasting and key not in self._asking:
             mine = self._asking[key] = asyncio.get_running_loop().create_future()
         url = self._client.door.file(path)
         try:
             response = await self._asked(path, url, headers)
             await self._check_directory(path, url, response)
-            if response.status in (200, 206):
-                self._redirects = origin(str(response.url)) != origin(url)
-                if self._redirects:
-                    self._keep(path, str(response.url))
+            if response.status in (200, 206) and origin(str(response.url)) != origin(url):
+                addresses.keep(path, str(response.url))
             return response
         finally:
             if mine is not None:
@@ -303,7 +303,7 @@ class Reader:
     async def _asked(
         self, path: str, url: str, headers: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
-        kept = {n: v for n, v in headers.items() if self._digests or n != "Want-Digest"}
+        kept = {n: v for n, v in headers.items() if self.known.digests or n != "Want-Digest"}
         response: aiohttp.ClientResponse = await self._unless_on_tape(
             path, self._client.follow("GET", url, headers=kept)
         )
@@ -311,14 +311,8 @@ class Reader:
             return response
         # XRootD refuses to read at all where it cannot say the checksum.
         response.close()
-        self._digests = False
+        self.known.digests = False
         return await self._asked(path, url, headers)
-
-    def _keep(self, path: str, address: str) -> None:
-        self._addresses[path] = time.monotonic() + ADDRESS_SECONDS, address
-        self._addresses.move_to_end(path)
-        if len(self._addresses) > MOST_ADDRESSES:
-            self._addresses.popitem(last=False)
 
     async def _check_directory(self, path: str, url: str, response: aiohttp.ClientResponse) -> None:
         """Refuse a page that lists a directory: it is no file's content."""

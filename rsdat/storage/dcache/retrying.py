@@ -78,6 +78,11 @@ def passes(status: int, tries: Tries) -> bool:
     )
 
 
+def may_pass(status: int) -> bool:
+    """Whether an answer is of the kinds that a moment heals."""
+    return status in PASSING or status in DOUBTFUL
+
+
 def breaks(error: BaseException, tries: Tries, *, known: bool) -> bool:
     """Whether a broken connection is worth another try.
 

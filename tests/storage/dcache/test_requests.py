@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 from collections import Counter
@@ -9,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 from fsspec.asyn import sync
 
-from rsdat.storage.dcache import reading
+from rsdat.storage.dcache import ranges
 from tests.dcache.door import Door
 
 DATA = random.Random(7).randbytes(1 << 20)
@@ -22,18 +24,62 @@ def count(door: Door) -> Counter[tuple[str, str]]:
     return Counter((r.origin, r.method) for r in door.requests())
 
 
-def test_ranges_of_a_file_ask_the_door_once(
+def spread(count: int, length: int = 10) -> tuple[list[str], list[int], list[int]]:
+    """Ranges of /f that do not touch, as cat_ranges takes them."""
+    starts = [n * (len(DATA) // count) for n in range(count)]
+    return ["/f"] * count, starts, [start + length for start in starts]
+
+
+def read_spread(fs: Any, count: int, **options: Any) -> None:
+    paths, starts, stops = spread(count)
+    found = fs.cat_ranges(paths, starts, stops, max_gap=0, **options)
+    assert found == [DATA[a:b] for a, b in zip(starts, stops, strict=True)]
+
+
+def test_ranges_of_a_file_share_few_requests(
+    make_fs: Callable[..., Any], make_door: Callable[..., Door]
+) -> None:
+    door = make_door(lasting_addresses=True)
+    for path in ("/e", "/f"):
+        door.put(path, DATA)
+    fs = make_fs(door)
+    # A door whose addresses are known to last is asked once.
+    assert [fs.cat_file("/e", n, n + 5) for n in range(2)] == [DATA[0:5], DATA[1:6]]
+    door.clear_log()
+    read_spread(fs, 100)
+    assert count(door) == {("webdav", "GET"): 1, ("pool", "GET"): ranges.STREAMS}
+    assert all(not r.authorized for r in door.requests("pool"))
+
+
+def test_ranges_wait_for_nobody_until_addresses_are_known_to_last(
+    make_fs: Callable[..., Any], door: Door
+) -> None:
+    door.put("/f", DATA)
+    fs = make_fs(door)
+    for _ in range(3):
+        read_spread(fs, 100)
+    # Once it was tried whether an address lasts: by one request, not by all that read.
+    assert [r.status for r in door.requests("pool")].count(404) == 1
+    assert count(door)["webdav", "GET"] == 3 * ranges.STREAMS
+
+
+def test_readers_at_one_time_ask_for_one_address(
     make_fs: Callable[..., Any], make_door: Callable[..., Door]
 ) -> None:
     door = make_door(lasting_addresses=True)
     door.put("/f", DATA)
     fs = make_fs(door)
-    starts = list(range(0, len(DATA), 100_000))
+    for n in range(2):
+        fs.cat_file("/f", n, n + 1)
+    door.call(door.state.transfers.clear)
     door.clear_log()
-    found = fs.cat_ranges(["/f"] * len(starts), starts, [s + 10 for s in starts], max_gap=0)
-    assert found == [DATA[s : s + 10] for s in starts]
-    assert count(door) == {("webdav", "GET"): 1, ("pool", "GET"): len(starts)}
-    assert all(not r.authorized for r in door.requests("pool"))
+
+    async def read() -> list[bytes]:
+        return await asyncio.gather(*(fs._cat_file("/f", n, n + 9) for n in range(20)))
+
+    assert sync(fs.loop, read) == [DATA[n : n + 9] for n in range(20)]
+    # All of them were refused, and wait for the one that asks the door.
+    assert count(door) == {("webdav", "GET"): 1, ("pool", "GET"): 40}
 
 
 def test_an_address_that_ended_is_asked_for_again(
@@ -42,7 +88,7 @@ def test_an_address_that_ended_is_asked_for_again(
     door = make_door(lasting_addresses=True)
     door.put("/f", DATA)
     fs = make_fs(door)
-    assert fs.cat_file("/f", 0, 5) == DATA[:5]
+    assert [fs.cat_file("/f", n, n + 5) for n in range(2)] == [DATA[:5], DATA[1:6]]
     door.call(door.state.transfers.clear)
     door.clear_log()
     assert fs.cat_file("/f", 5, 10) == DATA[5:10]
@@ -50,14 +96,14 @@ def test_an_address_that_ended_is_asked_for_again(
     assert count(door) == {("webdav", "GET"): 1, ("pool", "GET"): 3}
 
 
-def test_addresses_of_one_use_are_soon_left_alone(make_fs: Callable[..., Any], door: Door) -> None:
+def test_addresses_of_one_use_are_left_alone(make_fs: Callable[..., Any], door: Door) -> None:
     door.put("/f", DATA)
     fs = make_fs(door)
     door.clear_log()
     for n in range(10):
         assert fs.cat_file("/f", n, n + 5) == DATA[n : n + 5]
     refused = [r for r in door.requests("pool") if r.status == 404]
-    assert len(refused) == reading.REFUSALS
+    assert len(refused) == 1
 
 
 def test_a_written_file_is_not_read_from_its_old_pool(
@@ -73,6 +119,61 @@ def test_a_written_file_is_not_read_from_its_old_pool(
     assert fs.cat("/g") == b"moved here"
     fs.mv("/f", "/g")
     assert fs.cat("/g") == b"new"
+
+
+def test_what_is_missing_is_asked_for_once(fs: Any, door: Door) -> None:
+    door.clear_log()
+    with pytest.raises(FileNotFoundError):
+        fs.cat_file("/missing")
+    assert count(door) == {("webdav", "GET"): 1}
+
+
+def test_a_filesystem_beside_another_knows_what_that_has_found(
+    make_fs: Callable[..., Any], make_door: Callable[..., Door]
+) -> None:
+    door = make_door(announce=True, lasting_addresses=True)
+    door.put("/f", DATA)
+    first, second = (make_fs(door, api=None) for _ in range(2))
+    assert [first.cat_file("/f", n, n + 1) for n in range(2)] == [DATA[:1], DATA[1:2]]
+    assert first.door.api is not None
+    door.clear_log()
+    assert second.cat_file("/f", 2, 3) == DATA[2:3]
+    assert second.door == first.door
+    assert count(door) == {("pool", "GET"): 1}
+    second.pipe_file("/f", b"new")
+    assert first.cat_file("/f") == b"new"
+
+
+def test_a_filesystem_of_another_credential_knows_nothing_of_it(
+    make_fs: Callable[..., Any], make_door: Callable[..., Door], tmp_path: Path
+) -> None:
+    door = make_door(lasting_addresses=True)
+    door.put("/f", DATA)
+    fs = make_fs(door)
+    for n in range(2):
+        fs.cat_file("/f", n, n + 1)
+    wrong = tmp_path / "wrong"
+    wrong.touch(mode=0o600)
+    wrong.write_text("of somebody else")
+    with pytest.raises(PermissionError):
+        make_fs(door, token_file=str(wrong)).cat_file("/f", 2, 3)
+
+
+def test_an_array_is_read_with_the_requests_that_its_files_take(
+    make_door: Callable[..., Door], token_file: Path
+) -> None:
+    import numpy as np
+    import zarr
+
+    door = make_door(announce=True)
+    fs = fsspec.filesystem("dcache", webdav=door.webdav, token_file=str(token_file))
+    values = np.arange(100.0).reshape(10, 10)
+    zarr.create_array(fs.get_mapper("/z"), data=values, chunks=(5, 5))
+    door.clear_log()
+    back = zarr.open_array(fs.get_mapper("/z"), mode="r", zarr_format=3)[...]
+    assert np.array_equal(back, values)
+    # Metadata and four chunks.
+    assert count(door) == {("webdav", "GET"): 5, ("pool", "GET"): 5}
 
 
 def test_requests_of_common_work(rest_fs: Any, door: Door) -> None:
