@@ -26,6 +26,8 @@ class Data(AsyncFileSystem):  # type: ignore[misc]
     reader: Reader
     store: Store
     ready: Callable[..., Any]
+    _look: Callable[..., Any]
+    _changes: Callable[..., Any]
 
     # --- reading
 
@@ -36,7 +38,7 @@ class Data(AsyncFileSystem):  # type: ignore[misc]
         name = self._strip_protocol(path)
         span = ranges.span(start, end)
         if span is None:
-            size = (await self._info(name))["size"]
+            size = (await self._look(name))["size"]
             span = ranges.span(*ranges.positive(start, end, size)) or Span()
         if span.stop is not None and span.stop <= span.start:
             return b""
@@ -99,8 +101,8 @@ class Data(AsyncFileSystem):  # type: ignore[misc]
         await self.ready()
         name = self._strip_protocol(path)
         await self._vacant(name, mode)
-        await self.store.store(name, Memory(value, self.store.names), create=mode == "create")
-        self.invalidate_cache(name)
+        with self._changes(name):
+            await self.store.store(name, Memory(value, self.store.names), create=mode == "create")
 
     async def _put_file(
         self,
@@ -118,8 +120,8 @@ class Data(AsyncFileSystem):  # type: ignore[misc]
         await self._vacant(name, mode)
         source = LocalFile(os.fspath(lpath), self.store.names, callback.absolute_update)
         callback.set_size(source.size)
-        await self.store.store(name, source, create=mode == "create")
-        self.invalidate_cache(name)
+        with self._changes(name):
+            await self.store.store(name, source, create=mode == "create")
 
     async def _vacant(self, name: str, mode: str) -> None:
         if mode == "create" and await self.namespace.exists(name):
@@ -137,5 +139,5 @@ class Data(AsyncFileSystem):  # type: ignore[misc]
         if await self._isdir(source):
             await self._makedirs(target, exist_ok=True)
         else:
-            await self.store.copy(source, target)
-        self.invalidate_cache(target)
+            with self._changes(target):
+                await self.store.copy(source, target)

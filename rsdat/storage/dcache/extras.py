@@ -23,6 +23,7 @@ class Extras(AsyncFileSystem):  # type: ignore[misc]
     tape: Tape
     namespace: Any
     ready: Callable[..., Any]
+    _changes: Callable[..., Any]
 
     # --- tape
 
@@ -73,7 +74,8 @@ class Extras(AsyncFileSystem):  # type: ignore[misc]
             Some files will not come, or not in time.
         """
         await self.ready()
-        staging = await self.tape.stage(self._paths(path), lifetime)
+        with self._changes(None):
+            staging = await self.tape.stage(self._paths(path), lifetime)
         return await self._wait(staging, limit, callback) if wait else staging
 
     async def _wait(self, staging: Staging, limit: float | None, callback: Any) -> Staging:
@@ -82,7 +84,8 @@ class Extras(AsyncFileSystem):  # type: ignore[misc]
         def progress(now: Staging) -> None:
             callback.absolute_update(sum(file.over for file in now.files))
 
-        return await self.tape.wait(staging, limit=limit, progress=progress)
+        with self._changes(None):
+            return await self.tape.wait(staging, limit=limit, progress=progress)
 
     async def _staging(
         self,
@@ -101,15 +104,17 @@ class Extras(AsyncFileSystem):  # type: ignore[misc]
     async def _release(self, what: Staging | str | Sequence[str]) -> None:
         """Give disk copies free before their time: of a request, or of paths."""
         await self.ready()
-        if isinstance(what, Staging):
-            await self.tape.release(what)
-        else:
-            await self.tape.release_paths(self._paths(what))
+        with self._changes(None):
+            if isinstance(what, Staging):
+                await self.tape.release(what)
+            else:
+                await self.tape.release_paths(self._paths(what))
 
     async def _cancel(self, staging: Staging) -> None:
         """Take a staging request back."""
         await self.ready()
-        await self.tape.cancel(staging)
+        with self._changes(None):
+            await self.tape.cancel(staging)
 
     locality = sync_wrapper(_locality)
     stage = sync_wrapper(_stage)
@@ -163,7 +168,8 @@ class Extras(AsyncFileSystem):  # type: ignore[misc]
     async def _act(self, path: str, **body: Any) -> None:
         await self.ready()
         name = self._strip_protocol(path)
-        await self.namespace.act(name, json.dumps(body).encode(), action="label")
+        with self._changes(name):
+            await self.namespace.act(name, json.dumps(body).encode(), action="label")
 
     getxattrs = sync_wrapper(_getxattrs)
     setxattrs = sync_wrapper(_setxattrs)
@@ -195,11 +201,11 @@ class Extras(AsyncFileSystem):  # type: ignore[misc]
 
     def created(self, path: str) -> datetime | None:
         """When it was made, in UTC; None if the door does not say it."""
-        return moment(self.info(path)["created"])
+        return moment(self.info(path, refresh=True)["created"])
 
     def modified(self, path: str) -> datetime | None:
         """When its content was written, in UTC; None if the door does not say it."""
-        return moment(self.info(path)["mtime"])
+        return moment(self.info(path, refresh=True)["mtime"])
 
     def _paths(self, path: str | Sequence[str]) -> list[str]:
         given = [path] if isinstance(path, str) else list(path)

@@ -34,7 +34,7 @@ class ReadFile(AbstractBufferedFile):  # type: ignore[misc]
     def __init__(self, fs: DCacheFileSystem, path: str, **options: Any) -> None:
         size = options.pop("size", None)
         if size is None:
-            details = fs.info(path)
+            details = sync(fs.loop, fs._look, path)
             _refuse_unreadable(details, fs.door.webdav)
             size = details["size"]
             self._details = details
@@ -271,14 +271,15 @@ class WriteFile(io.RawIOBase):
 
     def commit(self) -> None:
         """Give the file its name (end of a transaction)."""
-        sync(self.fs.loop, self._outgoing.settle)
-        self.fs.invalidate_cache(self.path)
+        with self.fs._changes(self.path):
+            sync(self.fs.loop, self._outgoing.settle)
 
     def discard(self) -> None:
         """Throw the file away; nothing stays at the door."""
         self.done = True
         self._parts = []
-        sync(self.fs.loop, self._outgoing.abort)
+        with self.fs._changes(self.path):
+            sync(self.fs.loop, self._outgoing.abort)
 
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
         if kind is not None and not self.done:

@@ -10,23 +10,24 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fsspec.asyn import AsyncFileSystem, sync_wrapper
 from fsspec.utils import stringify_path
 
-from rsdat.storage.dcache import errors, finding, known, options, rest
+from rsdat.storage.dcache import errors, finding, known, options
 from rsdat.storage.dcache.checksums import LENGTHS
 from rsdat.storage.dcache.client import Client, Limits
 from rsdat.storage.dcache.data import Data
+from rsdat.storage.dcache.describing import Describing
 from rsdat.storage.dcache.extras import Extras
 from rsdat.storage.dcache.files import AsyncReadFile, ReadFile, WriteFile, open_layers
 from rsdat.storage.dcache.names import Names
 from rsdat.storage.dcache.namespace import Namespace
-from rsdat.storage.dcache.paths import Door, clean, host_of, parent, split_url
+from rsdat.storage.dcache.paths import Door, clean, host_of, split_url
 from rsdat.storage.dcache.reading import Reader
+from rsdat.storage.dcache.recent import Recent
 from rsdat.storage.dcache.retrying import Policy
 from rsdat.storage.dcache.storing import Store
 from rsdat.storage.dcache.tape import Tape
@@ -38,7 +39,7 @@ PROTOCOLS = ("dcache", "davs", "dav")
 Entry = dict[str, Any]
 
 
-class DCacheFileSystem(Names, Data, Extras, AsyncFileSystem):  # type: ignore[misc]
+class DCacheFileSystem(Describing, Names, Data, Extras, AsyncFileSystem):  # type: ignore[misc]
     """A dCache door (``dcache://host[:port]/path``).
 
     Parameters
@@ -72,6 +73,10 @@ class DCacheFileSystem(Names, Data, Extras, AsyncFileSystem):  # type: ignore[mi
         doors without a REST interface (dCache itself removes what an upload leaves unfinished).
     verify
         Whether to ask for a file's checksum after an upload whose answer did not say it.
+    recent
+        Seconds for which one listing may answer :meth:`info` about many names of a directory that
+        were asked for at one time, or closely one after the other; 0: never. Own changes end it
+        at once. Nothing else is answered so: neither whether a file exists, nor what is opened.
     use_listings_cache, listings_expiry_time, max_paths
         fsspec's cache of listings; off unless asked for.
 
@@ -106,6 +111,7 @@ class DCacheFileSystem(Names, Data, Extras, AsyncFileSystem):  # type: ignore[mi
         checksum: str = "adler32",
         temporary: bool | None = None,
         verify: bool = True,
+        recent: float = 1.0,
         asynchronous: bool = False,
         loop: Any = None,
         batch_size: int | None = None,
@@ -133,11 +139,12 @@ class DCacheFileSystem(Names, Data, Extras, AsyncFileSystem):  # type: ignore[mi
             raise ValueError(f"checksum is one of {', '.join(LENGTHS)}, not {checksum!r}")
         limits = Limits(connect_timeout, timeout, concurrency)
         self.client = Client(door, self._given, limits, Policy(retries, pause))
+        self.namespace = Namespace(self.client)
+        self.recent = Recent(self.namespace, recent)
         self._assemble(checksum, temporary, verify)
 
     def _assemble(self, checksum: str, temporary: bool | None, verify: bool) -> None:
         """The parts that work on the client."""
-        self.namespace = Namespace(self.client)
         self.reader = Reader(self.client, self._where, self.namespace.is_directory)
         self.store = Store(
             self.client,
@@ -259,75 +266,6 @@ class DCacheFileSystem(Names, Data, Extras, AsyncFileSystem):  # type: ignore[mi
 
     close = sync_wrapper(_close)
 
-    # --- describing
-
-    async def _info(self, path: str, **flags: Any) -> Entry:
-        """One entry: ``name, size, type`` and more (:func:`rsdat.storage.dcache.rest.entry`).
-
-        Keywords switch optional facts on: ``checksum``, ``locations``, ``qos``, ``xattr``,
-        ``labels``; ``locality=False`` switches it off.
-        """
-        await self.ready()
-        name = self._strip_protocol(path)
-        wanted = _wanted({"locality": True, **flags})
-        if not flags:
-            with suppress(KeyError):
-                below = self.dircache[parent(name)]
-                return next(dict(entry) for entry in below if entry["name"] == name)
-        return await self.namespace.info(name, wanted)
-
-    async def _ls(
-        self, path: str, detail: bool = True, refresh: bool = False, **flags: Any
-    ) -> list[Any]:
-        """The entries of a directory; keywords as in :meth:`info`, without ``locality`` unless
-        asked for. ``refresh`` passes fsspec's cache of listings by.
-        """
-        await self.ready()
-        name = self._strip_protocol(path)
-        entries = None
-        if not refresh and not _wanted(flags):
-            with suppress(KeyError):
-                entries = self.dircache[name]
-        if entries is None:
-            entries = await self.namespace.listing(name, _wanted(flags))
-            if not (len(entries) == 1 and entries[0]["name"] == name):
-                self.dircache[name] = entries
-        ordered = sorted(entries, key=lambda entry: str(entry["name"]))
-        return ordered if detail else [entry["name"] for entry in ordered]
-
-    async def _isdir(self, path: str) -> bool:
-        """Whether a path is a directory; a door that does not answer is an error, not a No."""
-        return await self._type(path) == "directory"
-
-    async def _isfile(self, path: str) -> bool:
-        return await self._type(path) == "file"
-
-    async def _type(self, path: str) -> str | None:
-        try:
-            return str((await self._info(path))["type"])
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-
-    async def _where(self, path: str) -> str | None:
-        """The locality of a file for an error's sake; the only error of its own is "not found"."""
-        try:
-            return (await self.namespace.info(path, ("locality",))).get("locality")
-        except FileNotFoundError:
-            raise
-        except OSError:
-            return None
-
-    def invalidate_cache(self, path: str | None = None) -> None:
-        """Forget listings: all, or those that show a path."""
-        super().invalidate_cache(path)
-        if path is None:
-            self.dircache.clear()
-            return
-        name = self._strip_protocol(path)
-        for one in (name, parent(name)):
-            with suppress(KeyError):
-                del self.dircache[one]
-
     # --- open files
 
     def open(self, path: str, mode: str = "rb", **given: Any) -> Any:
@@ -371,7 +309,7 @@ class DCacheFileSystem(Names, Data, Extras, AsyncFileSystem):  # type: ignore[mi
         """Open a file for reading in a coroutine."""
         if mode != "rb":
             raise ValueError("open_async reads (mode 'rb'); write with _pipe_file or _put_file")
-        info = await self._info(path)
+        info = await self._look(path)
         return AsyncReadFile(self, info["name"], size=info["size"], **given)
 
 
@@ -390,7 +328,3 @@ class DavFileSystem(DCacheFileSystem):
     scheme = "http"
     port = None
     announces = False
-
-
-def _wanted(flags: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(name for name in rest.FLAGS if flags.get(name))

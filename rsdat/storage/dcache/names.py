@@ -33,6 +33,8 @@ class Names(AsyncFileSystem):  # type: ignore[misc]
     reader: Reader
     _pipe_file: Any
     ready: Callable[..., Any]
+    _look: Callable[..., Any]
+    _changes: Callable[..., Any]
 
     # --- names
 
@@ -118,7 +120,7 @@ class Names(AsyncFileSystem):  # type: ignore[misc]
         top = self._strip_protocol(path)
         found: dict[str, Entry] = {}
         try:
-            if withdirs and (own := await self._info(top))["type"] == "directory":
+            if withdirs and (own := await self._look(top))["type"] == "directory":
                 found[top] = own
             entries = await self._ls(top, detail=True, **_flags(options))
         except FileNotFoundError:
@@ -185,12 +187,11 @@ class Names(AsyncFileSystem):  # type: ignore[misc]
         if not self.namespace.has_rest and maxdepth is None and top != "/":
             # One request for the tree, at doors that do as RFC 4918 says.
             try:
-                await self.namespace.remove(top)
+                with self._changes(None):
+                    await self.namespace.remove(top)
+                return
             except errors.NotEmpty:
                 pass
-            else:
-                self.invalidate_cache()
-                return
         found = await self._find(top, maxdepth=maxdepth, withdirs=True, detail=True)
         directories = {name for name, one in found.items() if one["type"] == "directory"}
         await self._gone([name for name in found if name not in directories])
@@ -206,13 +207,13 @@ class Names(AsyncFileSystem):  # type: ignore[misc]
 
         async def one(name: str) -> None:
             try:
-                await self.namespace.remove(name)
+                with self._changes(name):
+                    await self.namespace.remove(name)
             except FileNotFoundError:
                 pass
             except errors.NotEmpty:
                 if not partly:
                     raise
-            self.invalidate_cache(name)
 
         await _together(map(one, names))
 
@@ -249,10 +250,10 @@ class Names(AsyncFileSystem):  # type: ignore[misc]
         source, target = self._strip_protocol(path1), self._strip_protocol(path2)
         if source == target:
             return
-        await self.namespace.move(source, target)
+        with self._changes(None):
+            await self.namespace.move(source, target)
         for name in (source, target):
             self.reader.forget(name)
-        self.invalidate_cache()
 
     async def _rm_file(self, path: str, **_: Any) -> None:
         """Remove a file, or an empty directory."""
@@ -262,9 +263,9 @@ class Names(AsyncFileSystem):  # type: ignore[misc]
         if not self.namespace.has_rest and await self._isdir(name):
             await self._rmdir(name)
             return
-        await self.namespace.remove(name)
+        with self._changes(name):
+            await self.namespace.remove(name)
         self.reader.forget(name)
-        self.invalidate_cache(name)
 
     async def _rmdir(self, path: str) -> None:
         """Remove an empty directory.
@@ -286,25 +287,25 @@ class Names(AsyncFileSystem):  # type: ignore[misc]
                 hint="remove it with recursive=True (`rsdat data rm -r`)",
                 **facts,
             )
-        await self.namespace.remove(name)
-        self.invalidate_cache(name)
+        with self._changes(name):
+            await self.namespace.remove(name)
 
     rmdir = sync_wrapper(_rmdir)
 
     async def _mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:
         await self.ready()
         name = self._strip_protocol(path)
-        if create_parents:
-            await self.namespace.make_directories(name, exist_ok=False)
-        else:
-            await self.namespace.make_directory(name)
-        self.invalidate_cache(name)
+        with self._changes(name):
+            if create_parents:
+                await self.namespace.make_directories(name, exist_ok=False)
+            else:
+                await self.namespace.make_directory(name)
 
     async def _makedirs(self, path: str, exist_ok: bool = False) -> None:
         await self.ready()
         name = self._strip_protocol(path)
-        await self.namespace.make_directories(name, exist_ok=exist_ok)
-        self.invalidate_cache(name)
+        with self._changes(name):
+            await self.namespace.make_directories(name, exist_ok=exist_ok)
 
     async def _touch(self, path: str, truncate: bool = True, **_: Any) -> None:
         """Make an empty file; ``truncate=False`` leaves a file that exists as it is."""

@@ -67,17 +67,27 @@ class Namespace:
         entries: dict[str, Entry] = {}
         offset = 0
         while True:
-            query = rest.query(("children", *flags), limit=PAGE, offset=offset)
-            reply = await self._namespace("GET", path, query, action="list")
-            record = self._json(reply, path)
-            if record.get("fileType") != "DIR":
-                return [rest.entry(path, record)]
-            page = rest.children(path, record)
+            page, whole = await self.page(path, flags, offset)
             # A name may come twice when the directory changes between two pages.
             entries |= {entry["name"]: entry for entry in page}
-            if len(page) < PAGE:
+            if whole:
                 return list(entries.values())
             offset += PAGE
+
+    async def page(
+        self, path: str, flags: tuple[str, ...], offset: int = 0
+    ) -> tuple[list[Entry], bool]:
+        """A part of a directory by the REST interface, and whether nothing follows it.
+
+        Of a file it is the file itself.
+        """
+        query = rest.query(("children", *flags), limit=PAGE, offset=offset)
+        reply = await self._namespace("GET", path, query, action="list")
+        record = self._json(reply, path)
+        if record.get("fileType") != "DIR":
+            return [rest.entry(path, record)], True
+        page = rest.children(path, record)
+        return page, len(page) < PAGE
 
     async def exists(self, path: str) -> bool:
         """Whether there is an entry."""
