@@ -69,12 +69,7 @@ def read(
     DataError
         The file cannot be read.
     """
-
-    def work() -> tuple[Header, Array, Array | None]:
-        head = describe(dataset(source), source)
-        return head, *_pixels(source, head, geobox, resampling)
-
-    head, values, valid = attempt(work, source, geobox)
+    head, values, valid = _described(source, geobox, resampling)
     if dtype is not None or source.categorical:
         return _stored(source, head, values, valid, dtype or head.dtype)
     return _scaled(source, head, values, valid)
@@ -106,12 +101,7 @@ def read_stored(
     DataError
         The file cannot be read.
     """
-
-    def work() -> tuple[Header, Array, Array | None]:
-        head = describe(dataset(source), source)
-        return head, *_pixels(source, head, geobox, resampling, out=out)
-
-    head, values, valid = attempt(work, source, geobox)
+    head, values, valid = _described(source, geobox, resampling, out)
     scale, offset = calibration_of(source, head)
     fill = fill_value(source, head, values.dtype.name)
     return Stored(values, _missing(source, head, values, valid), scale, offset, fill)
@@ -219,6 +209,18 @@ def _scaled(source: Source, head: Header, values: Array, valid: Array | None) ->
     if missing is not None:
         result[missing] = np.nan
     return result
+
+
+def _described(
+    source: Source, geobox: GeoBox, resampling: str, out: Array | None = None
+) -> tuple[Header, Array, Array | None]:
+    """What the file says of itself, with its pixels as of :func:`_pixels`."""
+
+    def work() -> tuple[Header, Array, Array | None]:
+        head = describe(dataset(source), source)
+        return head, *_pixels(source, head, geobox, resampling, out=out)
+
+    return attempt(work, source, geobox)
 
 
 def _pixels(

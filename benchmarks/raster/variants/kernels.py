@@ -74,6 +74,15 @@ def median_stored(dates: Iterable[tuple[Array, Array]], shape: tuple[int, int]) 
     return reflectance_stored(made.result())
 
 
+def median_block(red: Array, nir: Array, classes: Array) -> Array:
+    """The same of a chunk (y, x, time) of each band, as (y, x, band)."""
+    dates = (
+        (np.stack([red[..., date], nir[..., date]]), masked(classes[..., date]))
+        for date in range(red.shape[-1])
+    )
+    return np.moveaxis(median_stored(dates, red.shape[:-1]), 0, -1)
+
+
 def reflectance_stored(numbers: Array) -> Array:
     """Stored numbers with the offset taken off: uint16 from 1, 0 for NaN."""
     result = np.rint(numbers - np.float32(OFFSET))
@@ -83,3 +92,8 @@ def reflectance_stored(numbers: Array) -> Array:
 def day(item: Any) -> int:
     """Days from 1970 to an item's date."""
     return int(np.datetime64(item.datetime.date(), "D").astype("int64"))
+
+
+def days(items: Iterable[Any]) -> Array:
+    """Days from 1970 to the items' dates in order, as int16."""
+    return np.array(sorted(day(item) for item in items), "int16")

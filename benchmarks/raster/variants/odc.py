@@ -45,7 +45,7 @@ def median_best(job: Job) -> dict[str, Any]:
     edge = job.options.get("best_edge", 1024)
     ds = _load(job, ["red", "nir", "scl"], {"x": edge, "y": edge, "time": -1})
     bands = xr.apply_ufunc(
-        _median_block,
+        kernels.median_block,
         ds.red,
         ds.nir,
         ds.scl,
@@ -64,7 +64,7 @@ def max_ndvi(job: Job) -> dict[str, Any]:
     index = _index(_floats(ds.red), _floats(ds.nir)).where(valid)
     filled = index.fillna(-2)
     best = filled.max("time")
-    when = xr.DataArray(_days(job), dims="time")[filled.argmax("time").compute()]
+    when = xr.DataArray(kernels.days(job.items), dims="time")[filled.argmax("time").compute()]
     stored = (best / UNIT).round().where(best > -2, NDVI_VOID).astype("int16")
     days = when.where(best > -2, NDVI_VOID).astype("int16")
     return _write(job, xr.Dataset({"ndvi": stored, "day": days}), NDVI_VOID)
@@ -78,7 +78,7 @@ def max_ndvi_best(job: Job) -> dict[str, Any]:
         ds.red,
         ds.nir,
         ds.scl,
-        kwargs={"days": _days(job)},
+        kwargs={"days": kernels.days(job.items)},
         input_core_dims=[["time"]] * 3,
         output_core_dims=[["band"]],
         dask="parallelized",
@@ -104,19 +104,6 @@ def _floats(band: xr.DataArray) -> xr.DataArray:
 def _index(red: xr.DataArray, nir: xr.DataArray) -> xr.DataArray:
     total = nir + red - 2 * OFFSET
     return ((nir - red) / total).where(total > 0).clip(-1, 1)
-
-
-def _days(job: Job) -> np.ndarray:
-    ordered = sorted(job.items, key=lambda item: item.datetime)
-    return np.array([kernels.day(item) for item in ordered], "int16")
-
-
-def _median_block(red: np.ndarray, nir: np.ndarray, scl: np.ndarray) -> np.ndarray:
-    dates = (
-        (np.stack([red[..., t], nir[..., t]]), kernels.masked(scl[..., t]))
-        for t in range(red.shape[-1])
-    )
-    return np.moveaxis(kernels.median_stored(dates, red.shape[:-1]), 0, -1)
 
 
 def _max_block(red: np.ndarray, nir: np.ndarray, scl: np.ndarray, days: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ def median_best(job: Job) -> dict[str, Any]:
     edge = job.options.get("best_edge", 1024)
     stack = _stored(job, ["red", "nir", "scl"], (-1, 1, edge, edge))
     bands = xr.apply_ufunc(
-        _median_block,
+        kernels.median_block,
         *(stack.sel(band=band, drop=True) for band in ("red", "nir", "scl")),
         input_core_dims=[["time"]] * 3,
         output_core_dims=[["result"]],
@@ -68,7 +68,7 @@ def max_ndvi(job: Job) -> dict[str, Any]:
     valid = ~scl.isin(list(MASKED)) & scl.notnull()
     index = _index(stack.sel(band="red"), stack.sel(band="nir")).where(valid).fillna(-2)
     best = index.max("time")
-    when = xr.DataArray(_days(job), dims="time")[index.argmax("time").compute()]
+    when = xr.DataArray(kernels.days(job.items), dims="time")[index.argmax("time").compute()]
     stored = (best / UNIT).round().where(best > -2, NDVI_VOID).astype("int16")
     return _write(job, [stored, when.where(best > -2, NDVI_VOID).astype("int16")], NDVI_VOID)
 
@@ -102,19 +102,6 @@ def _stored(job: Job, bands: list[str], chunks: tuple[int, ...]) -> xr.DataArray
 def _index(red: xr.DataArray, nir: xr.DataArray) -> xr.DataArray:
     total = nir + red
     return ((nir - red) / total).where(total > 0).clip(-1, 1)
-
-
-def _days(job: Job) -> np.ndarray:
-    ordered = sorted(job.items, key=lambda item: item.datetime)
-    return np.array([kernels.day(item) for item in ordered], "int16")
-
-
-def _median_block(red: np.ndarray, nir: np.ndarray, scl: np.ndarray) -> np.ndarray:
-    dates = (
-        (np.stack([red[..., t], nir[..., t]]), kernels.masked(scl[..., t]))
-        for t in range(red.shape[-1])
-    )
-    return np.moveaxis(kernels.median_stored(dates, red.shape[:-1]), 0, -1)
 
 
 def _write(job: Job, bands: list[xr.DataArray], nodata: int) -> dict[str, Any]:
