@@ -1,4 +1,9 @@
-"""Where the pixels of one grid lie in another, to 1/10 000 pixel."""
+"""Where the pixels of one grid lie in another: the nearest ones exactly, without asking for each.
+
+Between two CRS, coordinates are computed on a sparse mesh and interpolated. Where that leaves open
+which pixel is the nearest, because a centre comes so near to the edge of two, they are computed for
+the centre itself.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +19,9 @@ from rasterio.transform import Affine
 
 Array = NDArray[Any]
 
-#: Largest error of interpolated coordinates, in source pixels.
-TOLERANCE = 1e-4
+#: Largest error of interpolated coordinates, in source pixels: so few centres are open after it
+#: that computing them costs less than a finer mesh.
+TOLERANCE = 1e-3
 _MESH = 64
 
 
@@ -144,7 +150,8 @@ def _pixel_map(geobox: GeoBox, source: GeoBox, limit: float) -> tuple[Array, Arr
     while step > 1:
         meshes, error = _meshed(geobox, source, step)
         if error <= limit:
-            result = _spread(meshes[0], geobox, step), _spread(meshes[1], geobox, step)
+            margin = 2 * error + 1e-9 if np.isfinite(limit) else 0.0
+            result = _spread(meshes, geobox, source, step, margin)
             break
         step //= 4
     else:
@@ -158,31 +165,61 @@ def _pixel_map(geobox: GeoBox, source: GeoBox, limit: float) -> tuple[Array, Arr
 
 def _meshed(geobox: GeoBox, source: GeoBox, step: int) -> tuple[tuple[Array, Array], float]:
     """Rows and columns on a mesh, and how far interpolation between its points is off."""
-    xs = np.arange(0, geobox.width + step, step) + 0.5
-    ys = np.arange(0, geobox.height + step, step) + 0.5
-    rows, columns = _project(geobox, source, *np.meshgrid(xs, ys))
-    # The error of linear interpolation is largest in the middle of a cell: measure it there.
-    middle = _project(geobox, source, *np.meshgrid(xs[:-1] + step / 2, ys[:-1] + step / 2))
-    error = 0.0
-    for corner, centre in zip((rows, columns), middle, strict=True):
-        mean = (corner[1:, 1:] + corner[:-1, 1:] + corner[1:, :-1] + corner[:-1, :-1]) / 4
-        difference = np.abs(mean - centre)
-        error = max(error, float(difference.max()) if np.isfinite(difference).all() else np.inf)
-    return (rows, columns), error
+    half = step / 2
+    xs = np.arange(0, geobox.width + step + half, half) + 0.5
+    ys = np.arange(0, geobox.height + step + half, half) + 0.5
+    xs, ys = xs[: (len(xs) - 1) // 2 * 2 + 1], ys[: (len(ys) - 1) // 2 * 2 + 1]
+    fine = _project(geobox, source, *np.meshgrid(xs, ys))
+    # Conformal maps (UTM to UTM) are harmonic: in the middle of a cell the errors along its two
+    # axes cancel, so they are looked at on its sides as well.
+    return (fine[0][::2, ::2], fine[1][::2, ::2]), max(_error(one) for one in fine)
 
 
-def _spread(mesh: Array, geobox: GeoBox, step: int) -> Array:
-    """A mesh to a whole number for each pixel, the rows between two mesh lines at a time."""
+def _error(fine: Array) -> float:
+    """The largest error of interpolation between every other point of a mesh at those skipped."""
+    if not np.isfinite(fine).all():
+        return float("inf")
+    across = (fine[::2, :-2:2] + fine[::2, 2::2]) / 2
+    along = (fine[:-2:2, ::2] + fine[2::2, ::2]) / 2
+    middle = (across[1:] + across[:-1]) / 2
+    errors = (
+        across - fine[::2, 1::2],
+        along - fine[1::2, ::2],
+        middle - fine[1::2, 1::2],
+    )
+    return max(float(np.abs(error).max()) for error in errors)
+
+
+def _spread(
+    meshes: tuple[Array, Array], geobox: GeoBox, source: GeoBox, step: int, margin: float
+) -> tuple[Array, Array]:
+    """Two meshes to whole numbers for each pixel, the rows between two mesh lines at a time.
+
+    Centres within ``margin`` of the edge of a source pixel are computed themselves.
+    """
     x = np.arange(geobox.width) / step
     left = x.astype("int64")
     part = x - left
-    across = mesh[:, left] * (1 - part) + mesh[:, left + 1] * part
-    result = np.empty(tuple(geobox.shape), "int32")
+    results = [np.empty(tuple(geobox.shape), "int32") for _ in meshes]
+    with np.errstate(invalid="ignore"):  # off the earth
+        lines = [mesh[:, left] * (1 - part) + mesh[:, left + 1] * part for mesh in meshes]
     for line, top in enumerate(range(0, geobox.height, step)):
         rows = slice(top, min(top + step, geobox.height))
         weight = (np.arange(rows.stop - top) / step)[:, None]
-        result[rows] = _floor(across[line] * (1 - weight) + across[line + 1] * weight)
-    return result
+        near = np.zeros((rows.stop - top, geobox.width), bool)
+        for across, result in zip(lines, results, strict=True):
+            with np.errstate(invalid="ignore"):
+                there = across[line] * (1 - weight) + across[line + 1] * weight
+            result[rows] = _floor(there)
+            if margin:
+                there -= np.rint(there)
+                near |= np.abs(there, out=there) < margin
+        if near.any():
+            down, right = np.nonzero(near)
+            found = _project(geobox, source, right + 0.5, down + top + 0.5)
+            for result, known in zip(results, found, strict=True):
+                result[rows][near] = _floor(known)
+    return results[0], results[1]
 
 
 def _project(geobox: GeoBox, source: GeoBox, x: Array, y: Array) -> tuple[Array, Array]:

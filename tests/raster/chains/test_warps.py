@@ -1,8 +1,8 @@
 """Other grids and CRS: against exact coordinates and GDAL's warper; blocks do not show.
 
-Nearest: coordinates agree to 1/10 000 pixel, so a centre that close to an edge may fall on either
-side. Other resamplings: positions agree to 1/1000 pixel; with neighbours up to 5000 apart,
-values to a few units.
+Nearest: the pixel under each centre, as PROJ places it; only a centre within PROJ's own noise of an
+edge may fall on either side. Other resamplings: positions agree to 1/1000 pixel; with neighbours up
+to 5000 apart, values to a few units.
 """
 
 from __future__ import annotations
@@ -63,6 +63,38 @@ def test_nearest_is_exact(shelf, noise, crs, origin, target, resolution):
     assert np.isfinite(found).mean() > 0.2
     assert apart(found, reference.physical(stack.files[0]["a"], made.geobox)) < 1e-3
     assert apart(found, in_blocks(made, 23)) < 1e-3
+
+
+@pytest.mark.parametrize("edge", [10, 60, 1000])
+def test_centres_beside_an_edge_fall_on_its_right_side(shelf, edge):
+    """Between two UTM zones the errors of a mesh cancel in the middle of its cells, not beside it:
+    they were taken for nothing, and centres near an edge got the neighbour."""
+    size = 600
+    numbers = np.arange(size * size, dtype="float32").reshape(size, size) + 1
+    stack = Stack()
+    origin = (700_000, 5_100_000)
+    options = {"crs": "EPSG:32632", "origin": origin, "edge": edge, "nodata": {"a": 0}}
+    stack.add(shelf, {"a": numbers}, day=1, **options)
+    made = chain(stack.items, "a", crs="EPSG:32633", resolution=edge)
+    found = np.nan_to_num(made.evaluate()[0, 0])
+    grid = made.geobox
+    with rasterio.open(stack.files[0]["a"].path) as opened:
+        under = reference.under(grid, opened)
+        warped = WarpedVRT(
+            opened,
+            crs=grid.crs.to_wkt(),
+            transform=grid.transform,
+            width=grid.width,
+            height=grid.height,
+            tolerance=1e-9,  # 0 would be GDAL's own 1/8 pixel
+        )
+        with warped:
+            gdal = warped.read(1)
+    rows, columns = under
+    inside = (rows >= 0) & (rows < size) & (columns >= 0) & (columns < size)
+    expected = np.where(inside, np.floor(rows) * size + np.floor(columns) + 1, 0)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(found, gdal)
 
 
 @pytest.mark.parametrize("resampling", ["bilinear", "cubic", "average"])
