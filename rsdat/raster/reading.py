@@ -1,9 +1,9 @@
 """Reading one source on one grid: the function of a GeoBox that everything above evaluates.
 
 On the same CRS, nearest neighbour is a choice of rows and columns: crops, repeats (20 m to 10 m),
-thinning and flips alike. Between two CRS, the coordinates of the output's pixels are computed
-exactly on a sparse mesh and interpolated to better than 1/10 000 pixel, so that a block's pixels
-do not depend on how the output is cut into blocks (GDAL's own default is off by up to 1/8 pixel).
+thinning and flips alike. Between two CRS, it is the pixel under the centre, exactly, so that a
+block's pixels do not depend on how the output is cut into blocks (GDAL's own default is off by up
+to 1/8 pixel).
 Other resamplings are GDAL's warper.
 """
 
