@@ -17,7 +17,7 @@ from rasterio.enums import Resampling
 from rsdat.raster.colours import are_classes, choice, coloured
 from rsdat.raster.files import attempt
 from rsdat.raster.sources import Source
-from rsdat.storage import absolute, write_atomically
+from rsdat.storage import absolute, storage_options, write_atomically
 
 Array = NDArray[Any]
 
@@ -100,11 +100,12 @@ def _small_of_store(place: str, max_size: int) -> tuple[list[str], Array, bool]:
     import xarray as xr
     import zarr
 
-    root = zarr.open_group(place, mode="r")
+    options = storage_options(place) or None
+    root = zarr.open_group(place, mode="r", storage_options=options)
     levels = sorted(root.group_keys(), key=int)
     fits = (one for one in levels if max(root[f"{one}/{axis}"].size for axis in "yx") <= max_size)
     level = next(fits, levels[-1]) if levels else None
-    with xr.open_zarr(place, group=level, chunks=None) as ds:
+    with xr.open_zarr(place, group=level, chunks=None, storage_options=options) as ds:
         names = [str(name) for name in ds.data_vars if name != "spatial_ref"]
         step = -(-max(ds.sizes["y"], ds.sizes["x"]) // max_size)
         small = ds[names].isel(y=slice(None, None, step), x=slice(None, None, step))

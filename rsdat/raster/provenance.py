@@ -15,7 +15,8 @@ import pystac
 from rsdat.catalog.describe import ZARR, Band, Contents, description
 from rsdat.errors import DataError
 from rsdat.raster.image import Image, Skipped
-from rsdat.storage import absolute, is_remote, shown, storage_options, write_atomically
+from rsdat.storage import absolute, is_remote, shown, write_atomically
+from rsdat.storage.transfer_places import place_of
 
 if TYPE_CHECKING:
     from rsdat.raster import cog
@@ -122,10 +123,8 @@ def _put(place: str, content: bytes) -> None:
     if not is_remote(place):
         write_atomically(Path(place), content)
         return
-    import fsspec
-
-    files, path = fsspec.url_to_fs(place, **storage_options(place))
-    files.pipe_file(path, content)
+    found = place_of(place)
+    found.fs.pipe_file(found.path, content)
 
 
 def _describes_a_result(path: str) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsdat import __version__
-from rsdat.errors import ConfigError
+from rsdat.errors import ConfigError, RsdatError
 from rsdat.raster.image import Image, Skipped, Span
 from rsdat.raster.progress import Progress, Report
 from rsdat.raster.tiles import compute, cores, current_client
@@ -294,6 +294,8 @@ def _parts(place: str, fingerprint: Mapping[str, Any], resume: bool) -> Iterator
         else:
             with local_parts(Path(place), fingerprint, resume=resume) as parts:
                 yield from _kept_or_not(parts, resume)
+    except RsdatError:
+        raise
     except OSError as error:
         raise refused(place, error.strerror or str(error)) from error
 

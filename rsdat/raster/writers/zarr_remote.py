@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 from rsdat.errors import ConfigError
 from rsdat.raster.image import Skipped
 from rsdat.raster.writers.zarr_parts import Finished
-from rsdat.storage import shown
+from rsdat.storage import shown, storage_options
+from rsdat.storage.transfer_places import place_of
 
 COMPLETE = "rsdat:complete"
 
@@ -27,12 +28,15 @@ class RemoteParts:
     attributes: ClassVar[dict[str, Any]] = {COMPLETE: False}
 
     def __init__(self, address: str, fingerprint: Mapping[str, Any]) -> None:
-        import fsspec
-
         self.root = address.rstrip("/")
         self.mark = ""
-        self._files, path = fsspec.url_to_fs(self.root)
-        self._path = path.rstrip("/")
+        found = place_of(self.root)
+        if found.kind in ("http", "sftp"):
+            raise ConfigError(
+                f"{shown(address)}: Zarr stores are not written over {address.partition(':')[0]}",
+                hint="write it to this machine, dcache://, davs:// or s3://, and copy it",
+            )
+        self._files, self._path = found.fs, found.path.rstrip("/")
         text = json.dumps(dict(fingerprint), sort_keys=True)
         self._notes = f"{self._path}.parts/{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
@@ -74,7 +78,9 @@ class RemoteParts:
         import zarr
 
         # Consolidated metadata stays: only the root's own attributes are written anew.
-        zarr.open_group(self.root, mode="r+").update_attributes({COMPLETE: True})
+        options = storage_options(self.root)
+        group = zarr.open_group(self.root, mode="r+", storage_options=options)
+        group.update_attributes({COMPLETE: True})
         self._remove(f"{self._path}.parts")
 
     def discard(self) -> None:
@@ -92,14 +98,15 @@ def remote_parts(address: str, fingerprint: Mapping[str, Any], *, resume: bool) 
     Raises
     ------
     ConfigError
-        Something is there that is no unfinished store of ours.
+        Something is there that is no unfinished store of ours, or none can be written there.
     """
     import zarr
 
     parts = RemoteParts(address, fingerprint)
     if parts.sizes():
         try:
-            attributes = dict(zarr.open_group(parts.root, mode="r").attrs)
+            options = storage_options(parts.root)
+            attributes = dict(zarr.open_group(parts.root, mode="r", storage_options=options).attrs)
         except (FileNotFoundError, ValueError):
             attributes = {}
         if attributes.get(COMPLETE) is not False:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from rsdat.errors import DataError
+from rsdat.errors import DataError, RsdatError
 from rsdat.raster.image import Computed, Image, Span
 from rsdat.raster.tiles import place
 from rsdat.raster.writers.overviews import halve
@@ -33,7 +33,8 @@ from rsdat.raster.writers.zarr_conventions import (
 )
 from rsdat.raster.writers.zarr_layout import Level
 from rsdat.raster.writers.zarr_shards import Encoding, encode
-from rsdat.storage import is_remote, scrubbed, shown
+from rsdat.storage import is_remote, scrubbed, shown, storage_options
+from rsdat.storage.transfer_places import place_of
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,8 @@ def put(plan: Plan, span: Span, shards: Sequence[Shard]) -> tuple[Shard, ...]:
             if shard.content is not None:
                 _put(plan.root, shard.key, shard.content)
         return tuple(replace(shard, content=None) for shard in shards)
+    except RsdatError:
+        raise
     except OSError as error:
         cause = error.strerror or str(error)
     # Outside the handler: an error's context might not be picklable, and would not arrive.
@@ -223,9 +226,11 @@ def read_halved(plan: Plan, level: Level, span: Span) -> Computed:
         slice(2 * part.start, min(2 * part.stop, size))
         for part, size in zip(span, finer.shape, strict=True)
     )
-    prefix = plan.group(finer)
+    prefix, options = plan.group(finer), storage_options(plan.root) or None
     planes = [
-        zarr.open_array(f"{plan.root}/{prefix}{band}", mode="r")[(..., *window)]
+        zarr.open_array(f"{plan.root}/{prefix}{band}", mode="r", storage_options=options)[
+            (..., *window)
+        ]
         for band in plan.bands
     ]
     values = np.stack(planes, axis=-3)
@@ -264,10 +269,8 @@ def _shards(
 def _put(root: str, key: str, data: bytes) -> None:
     """Write a file of the store, there complete or not at all."""
     if is_remote(root):
-        import fsspec
-
-        filesystem, path = fsspec.url_to_fs(root)
-        filesystem.pipe_file(f"{path}/{key}", data)
+        found = place_of(root)
+        found.fs.pipe_file(f"{found.path}/{key}", data)
         return
     target = Path(root, key)
     target.parent.mkdir(parents=True, exist_ok=True)
