@@ -10,6 +10,7 @@ import pystac
 
 from rsdat.errors import CredentialError, DataError, RsdatError
 from rsdat.storage import absolute, is_remote, read_text, scrubbed, shown, storage_options
+from rsdat.storage.transfer_places import place_of
 
 Kind = Literal["raster", "netcdf", "zarr", "text", "bytes"]
 
@@ -74,15 +75,13 @@ def open_asset(item: pystac.Item, key: str, mode: str = "rb") -> Any:
     DataError
         There is no such asset, or its file cannot be opened.
     """
-    import fsspec
-
     href = asset_href(item, key)
     try:
         if not is_remote(href):
             return open(href, mode)
         # Not fsspec.open: it takes the "?" of an address for a pattern.
-        filesystem, path = fsspec.url_to_fs(href, **storage_options(href))
-        return filesystem.open(path, mode)
+        place = place_of(href)
+        return place.fs.open(place.path, mode)
     except Exception as error:
         raise _unreadable(item, key, href, error) from error
 
@@ -122,14 +121,13 @@ def _zarr(href: str, chunks: Any) -> Any:
 
 
 def _netcdf(href: str, chunks: Any) -> Any:
-    import fsspec
     import xarray as xr
 
     if not is_remote(href):
         return xr.open_dataset(href, chunks=chunks or {})
-    filesystem, path = fsspec.url_to_fs(href, **storage_options(href))
+    place = place_of(href)
     # A file that is opened again where a block is needed; it holds references to credentials.
-    return xr.open_dataset(filesystem.open(path), engine="h5netcdf", chunks=chunks or {})
+    return xr.open_dataset(place.fs.open(place.path), engine="h5netcdf", chunks=chunks or {})
 
 
 def _unreadable(item: pystac.Item, key: str, href: str, error: Exception) -> RsdatError:

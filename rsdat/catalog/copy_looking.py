@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from rsdat.catalog import servers
 from rsdat.storage.transfer import Copied, alike
 from rsdat.storage.transfer_errors import Trouble, explained
 from rsdat.storage.transfer_many import Failed, Planned, Report
-from rsdat.storage.transfer_places import facts_of, place_of, same
+from rsdat.storage.transfer_places import facts_of, place_of, refuse_offline, same
 
 _THREADS = 16
 
@@ -18,7 +19,10 @@ def look(planned: Sequence[Planned]) -> Report:
 
     A file is taken for different where that could only be told by reading it.
     """
-    with ThreadPoolExecutor(_THREADS, "rsdat-look") as pool:
+    threads = servers.threads(
+        (href for one in planned for href in (one.source, one.target)), _THREADS
+    )
+    with ThreadPoolExecutor(threads, "rsdat-look") as pool:
         found = list(pool.map(_look, planned))
     return Report(
         tuple(one for one in found if isinstance(one, Copied) and not one.skipped),
@@ -32,6 +36,7 @@ def _look(one: Planned) -> Copied | Failed:
     try:
         source = place_of(one.source)
         facts = facts_of(source)
+        refuse_offline(source, facts)
     except Exception as error:
         reason = explained(Trouble("source", error), one.source, one.target)
         return Failed(one.source, one.target, reason)

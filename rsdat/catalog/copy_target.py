@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from rsdat.catalog import servers
 from rsdat.catalog.assembling import VERSION, Totals
 from rsdat.catalog.copy_plan import STRUCTURE, ItemPlan, folder_name, outward
 from rsdat.catalog.hrefs import below, joined, relative
@@ -117,7 +118,8 @@ def write_items(items: Iterable[Finished]) -> dict[Key, DataError]:
         return None
 
     changed = [item for item in items if item.changed]
-    with ThreadPoolExecutor(_THREADS, "rsdat-write") as pool:
+    threads = servers.threads((item.href for item in changed), _THREADS)
+    with ThreadPoolExecutor(threads, "rsdat-write") as pool:
         errors = dict(zip((item.key for item in changed), pool.map(write, changed), strict=True))
     return {key: error for key, error in errors.items() if error is not None}
 

@@ -20,7 +20,8 @@ from shapely.geometry import mapping
 from rsdat.catalog.antimeridian import WIDE
 from rsdat.catalog.filters import Query
 from rsdat.errors import ConfigError, DataError, RsdatError
-from rsdat.storage import is_remote, scrubbed, shown, storage_options
+from rsdat.storage import is_remote, scrubbed, shown
+from rsdat.storage.transfer_places import place_of
 
 _TOP = {"type", "stac_version", "stac_extensions", "id", "geometry", "bbox", "links", "assets"}
 _TOP |= {"collection"}
@@ -105,10 +106,15 @@ def _filesystem(href: str) -> tuple[Any, str]:
 
     if not is_remote(href):
         return fs.LocalFileSystem(), href
-    import fsspec
+    place = place_of(href)
+    if place.kind == "sftp":
+        # pyarrow reads in threads of its own, which must not share a connection.
+        from fsspec.implementations.cached import SimpleCacheFileSystem
 
-    found, path = fsspec.url_to_fs(href, **storage_options(href))
-    return fs.PyFileSystem(fs.FSSpecHandler(found)), path
+        whole = SimpleCacheFileSystem(fs=place.fs)
+        whole.open(place.path).close()
+        return fs.PyFileSystem(fs.FSSpecHandler(whole)), place.path
+    return fs.PyFileSystem(fs.FSSpecHandler(place.fs)), place.path
 
 
 def _filter(schema: Any, wanted: Query) -> Any:

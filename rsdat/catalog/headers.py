@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import Any
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
+from rsdat.catalog import servers
 from rsdat.errors import CredentialError, DataError
-from rsdat.storage import is_remote, scrubbed, shown, storage_options
+from rsdat.storage import is_remote, scrubbed, shown
+from rsdat.storage.transfer_places import place_of
 
 _THREADS = 16
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
@@ -83,8 +86,9 @@ def headers(
     files: Iterable[File],
 ) -> Iterator[tuple[File, Header | DataError]]:
     """The header of each file, or why it cannot be used; in the order of the files."""
-    with ThreadPoolExecutor(_THREADS, "rsdat-headers") as pool:
-        todo = list(files)
+    todo = list(files)
+    threads = servers.threads((file.href for file in todo), _THREADS)
+    with ThreadPoolExecutor(threads, "rsdat-headers") as pool:
         yield from zip(todo, pool.map(_tried, todo), strict=True)
 
 
@@ -106,8 +110,11 @@ def header(file: File) -> Header:
     settings = {k: v for k, v in remote.items() if k not in os.environ}
     settings |= gdal.options(file.href)
     try:
-        path = gdal.gdal_path(file.href)
-        with rasterio.Env(DummySession(), **settings), rasterio.open(path) as opened:
+        with (
+            rasterio.Env(DummySession(), **settings),
+            _source(file.href) as source,
+            rasterio.open(source) as opened,
+        ):
             return _header(opened, file)
     except CredentialError:
         raise
@@ -119,6 +126,20 @@ def header(file: File) -> Header:
             f"{shown(file.href)} cannot be read: {'it is gone' if gone else cause}",
             hint="remove it, or leave such files out with --on-error skip",
         ) from None
+
+
+@contextmanager
+def _source(href: str) -> Iterator[Any]:
+    """What rasterio opens for an href: GDAL's name of it, else the open file of its filesystem."""
+    from rsdat.storage import gdal
+
+    path = gdal.gdal_path(href)
+    if is_remote(path) and not path.startswith(("http://", "https://")):
+        place = place_of(href)
+        with place.fs.open(place.path, "rb") as stream:
+            yield stream
+    else:
+        yield path
 
 
 def _tried(file: File) -> Header | DataError:
@@ -200,10 +221,9 @@ def _local(path: Path, root: Path) -> File:
 
 
 def _remote_files(place: str, endings: tuple[str, ...]) -> list[File]:
-    import fsspec
-
     try:
-        filesystem, root = fsspec.url_to_fs(place, **storage_options(place))
+        opened = place_of(place)
+        filesystem, root = opened.fs, opened.path
         listed: dict[str, Any] = filesystem.find(root, detail=True)
     except CredentialError:
         raise

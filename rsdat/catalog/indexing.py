@@ -20,10 +20,12 @@ from typing import Any
 
 import pystac
 
+from rsdat.catalog import servers
 from rsdat.catalog.hrefs import joined, relative
 from rsdat.catalog.walking import OnError, walk
 from rsdat.errors import ConfigError, DataError
-from rsdat.storage import is_remote, read_text, shown, storage_options
+from rsdat.storage import is_remote, read_text, shown
+from rsdat.storage.transfer_places import place_of
 
 _KEY = "rsdat:index"
 
@@ -98,11 +100,9 @@ def usable_index(catalog: pystac.Catalog) -> str | None:
 def _is_there(href: str) -> bool:
     if not is_remote(href):
         return os.path.exists(href)
-    import fsspec
-
     try:
-        filesystem, path = fsspec.url_to_fs(href, **storage_options(href))
-        return bool(filesystem.exists(path))
+        place = place_of(href)
+        return bool(place.fs.exists(place.path))
     except Exception:  # whatever a backend raises; reading the catalog will tell
         return False
 
@@ -120,7 +120,7 @@ def fingerprint(place: str) -> dict[str, str | None]:
     texts, states = hashlib.sha256(), hashlib.sha256()
     local = True
     seen, level = {place}, [place]
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(servers.threads(level, 16)) as pool:
         while level:
             following: list[str] = []
             for href, text in zip(level, pool.map(read_text, level), strict=True):

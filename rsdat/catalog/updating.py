@@ -23,7 +23,8 @@ from rsdat.catalog.naming import Named
 from rsdat.catalog.walking import Found
 from rsdat.catalog.writing import write_json
 from rsdat.errors import CredentialError, DataError
-from rsdat.storage import absolute, is_remote, scrubbed, shown, storage_options
+from rsdat.storage import absolute, is_remote, scrubbed, shown
+from rsdat.storage.transfer_places import place_of
 
 _RASTERS = (".tif", ".tiff", ".jp2")
 _THREADS = 16
@@ -88,10 +89,8 @@ def _state(href: str) -> File | None:
         if not is_remote(href):
             known = os.stat(absolute(href))
             return File(href, path, known.st_size, datetime.fromtimestamp(int(known.st_mtime), UTC))
-        import fsspec
-
-        filesystem, place = fsspec.url_to_fs(href, **storage_options(href))
-        info = filesystem.info(place)
+        place = place_of(href)
+        info = place.fs.info(place.path)
         return File(href, path, info.get("size"), listed_time(info))
     except FileNotFoundError:
         return None

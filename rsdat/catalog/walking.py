@@ -16,9 +16,11 @@ from typing import Any
 
 import pystac
 
+from rsdat.catalog import servers
 from rsdat.catalog.hrefs import joined
 from rsdat.errors import DataError
 from rsdat.storage import is_remote, read_text, shown
+from rsdat.storage.transfer_reading import ANSWERED, origin
 
 #: What to do with a file that cannot be used; None: raise.
 OnError = Callable[[DataError], None] | None
@@ -90,15 +92,17 @@ def walk(catalog: pystac.Catalog, *, on_error: OnError = None) -> Iterator[Found
 def read(nodes: Sequence[Node], *, on_error: OnError = None) -> Iterator[Found]:
     """The items of files, and of the catalogs among them. Parameters as those of :func:`walk`."""
     remote = any(is_remote(node.href) for node in nodes)
+    threads = servers.threads((node.href for node in nodes), _THREADS[remote])
     todo = deque(nodes)
     seen = {node.href for node in nodes}
     ahead: deque[Future[list[tuple[Node, Any]]]] = deque()
-    with ThreadPoolExecutor(_THREADS[remote], "rsdat-walk") as pool:
+    bridge = servers.Bridge()
+    with ThreadPoolExecutor(threads, "rsdat-walk") as pool:
         try:
             while todo or ahead:
-                while todo and len(ahead) < 2 * _THREADS[remote]:
+                while todo and len(ahead) < 2 * threads:
                     bunch = [todo.popleft() for _ in range(min(_BUNCH[remote], len(todo)))]
-                    ahead.append(pool.submit(_contents, bunch))
+                    ahead.append(pool.submit(_contents, bunch, bridge))
                 for node, content in ahead.popleft().result():
                     try:
                         if isinstance(content, DataError):
@@ -112,13 +116,16 @@ def read(nodes: Sequence[Node], *, on_error: OnError = None) -> Iterator[Found]:
                             raise
                         on_error(error)
         finally:
+            bridge.stop()
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def content_of(href: str) -> dict[str, Any]:
     """The JSON object in a file. Raises :class:`~rsdat.errors.DataError` naming it."""
+    text = read_text(href)
+    ANSWERED.add(origin(href))
     try:
-        content = json.loads(read_text(href))
+        content = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{shown(href)} is not JSON (line {error.lineno}: {error.msg})",
@@ -176,13 +183,13 @@ def _resolved(
             unread.append(Node(joined(own, href) if own else href, chain))
 
 
-def _contents(nodes: Sequence[Node]) -> list[tuple[Node, Any]]:
-    return [(node, _content(node.href)) for node in nodes]
+def _contents(nodes: Sequence[Node], bridge: servers.Bridge) -> list[tuple[Node, Any]]:
+    return [(node, _content(node.href, bridge)) for node in nodes]
 
 
-def _content(href: str) -> dict[str, Any] | DataError:
+def _content(href: str, bridge: servers.Bridge) -> dict[str, Any] | DataError:
     try:
-        return content_of(href)
+        return bridge.over(href, lambda: content_of(href))
     except DataError as error:
         return error
 

@@ -7,11 +7,15 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from rsdat.catalog.servers import Bridge
 from rsdat.errors import DataError, RsdatError
-from rsdat.storage import is_remote, scrubbed, shown, storage_options, write_atomically
+from rsdat.storage import is_remote, scrubbed, shown, write_atomically
+from rsdat.storage.transfer_disks import make_directories
+from rsdat.storage.transfer_places import place_of
 
 #: Where a file is there when it is complete, with the directories above it: doors take a failed
 #: upload back, buckets show whole objects.
@@ -58,17 +62,23 @@ def put_file(file: Path, href: str) -> None:
 
 
 def _remote(href: str, write: Callable[[Any, str], Any]) -> None:
-    import fsspec
+    def once() -> None:
+        place = place_of(href)
+        if href.partition("://")[0] in _WHOLE:
+            write(place.fs, place.path)
+            return
+        make_directories(place.fs, place.path.rpartition("/")[0])
+        temporary = f"{place.path}.{secrets.token_hex(4)}.part"
+        try:
+            write(place.fs, temporary)
+            place.fs.mv(temporary, place.path)
+        except BaseException:
+            with suppress(Exception):
+                place.fs.rm_file(temporary)
+            raise
 
     try:
-        filesystem, path = fsspec.url_to_fs(href, **storage_options(href))
-        if href.partition("://")[0] in _WHOLE:
-            write(filesystem, path)
-        else:
-            filesystem.makedirs(filesystem._parent(path), exist_ok=True)
-            temporary = f"{path}.{secrets.token_hex(4)}.part"
-            write(filesystem, temporary)
-            filesystem.mv(temporary, path)
+        Bridge().over(href, once)
     except RsdatError:
         raise
     except Exception as error:  # whatever its backend raises

@@ -13,6 +13,8 @@ from pystac.stac_io import DefaultStacIO, StacIO
 from rsdat.catalog import open_catalog, search
 from rsdat.catalog.walking import walk
 from rsdat.errors import DataError
+from rsdat.storage import transfer
+from rsdat.storage.dcache.retrying import Policy
 from tests.catalog.catalogs import item, served, write, write_catalog
 
 
@@ -65,7 +67,8 @@ def test_only_what_is_wanted_is_asked_for(catalog):
         assert len(asked) == len(set(asked))
 
 
-def test_absolute_links_lead_anywhere(catalog, tmp_path):
+def test_absolute_links_lead_anywhere(catalog, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "PATIENCE", Policy(retries=2, pause=0.01))
     other = write_catalog(tmp_path / "other", [item("elsewhere")])
     with served(other.parent) as (base, _):
         with_link(catalog, "child", f"{base}/catalog.json")
@@ -181,8 +184,41 @@ def test_no_thread_outlives_a_walk_that_is_left(catalog):
     assert not [one for one in threading.enumerate() if one.name.startswith("rsdat-walk")]
 
 
-def test_a_server_that_goes_away_between_list_and_read(catalog):
+def test_a_server_that_goes_away_between_list_and_read(catalog, monkeypatch):
+    monkeypatch.setattr(transfer, "PATIENCE", Policy(retries=2, pause=0.01))
     with served(catalog.parent) as (base, _):
         opened = open_catalog(f"{base}/catalog.json")
     with pytest.raises(DataError, match=r"collection\.json cannot be read"):
         search(opened)
+
+
+def test_a_server_that_breaks_off_for_a_moment_is_asked_again(catalog, monkeypatch):
+    monkeypatch.setattr(transfer, "PATIENCE", Policy(retries=4, pause=0.01))
+    broken = ["c/i03/item.json", "c/i03/item.json", "c/i03/item.json", "c/collection.json"]
+
+    def break_off(path):
+        if path.lstrip("/") in broken:
+            broken.remove(path.lstrip("/"))
+            raise ConnectionAbortedError
+
+    with served(catalog.parent, break_off) as (base, _):
+        assert len(search(f"{base}/catalog.json")) == 20
+    assert broken == []
+
+
+def test_a_server_that_stays_away_is_waited_for_once(catalog, monkeypatch):
+    monkeypatch.setattr(transfer, "PATIENCE", Policy(retries=3, pause=0.01))
+    asked = []
+
+    def break_off(path):
+        if path.endswith("item.json"):
+            asked.append(path)
+            raise ConnectionAbortedError
+
+    errors = []
+    with served(catalog.parent, break_off) as (base, _):
+        assert list(walk(open_catalog(f"{base}/catalog.json"), on_error=errors.append)) == []
+    assert len(errors) == 20
+    # aiohttp asks each file once more by itself.
+    assert len(asked) <= 2 * 20 * 4
+    assert all("cannot be read" in error.message for error in errors)
