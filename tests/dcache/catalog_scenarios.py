@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class Stac2dcache:
         )
         self._io = stac2dcache.configure_stac_io(self._door)
 
-    def copy(self, source: str, target: str, assets: list[str]) -> None:
+    def copy(self, source: str, target: str, assets: list[str], **more: Any) -> None:
         import fsspec
 
         catalog = self._open(source)
@@ -50,8 +51,12 @@ class Stac2dcache:
             update_catalog=True,
             filesystem_from=places[0],
             filesystem_to=places[1],
+            **more,
         )
         catalog.save("SELF_CONTAINED", stac_io=self._io_of(target))
+
+    def workers(self) -> Any:
+        return nullcontext()
 
     def asset(self, source: str, item: str, key: str) -> Any:
         return self._utils.get_asset(self._open(source), key, item, filesystem=self._door)
@@ -73,10 +78,15 @@ class Rsdat:
     def __init__(self, options: Options) -> None:
         os.environ["RSDAT_CONFIG_DIR"] = options["configuration"]
 
-    def copy(self, source: str, target: str, assets: list[str]) -> None:
+    def copy(self, source: str, target: str, assets: list[str], **more: Any) -> None:
         import rsdat
 
-        rsdat.copy_catalog(source, target, assets=assets)
+        rsdat.copy_catalog(source, target, assets=assets, **more)
+
+    def workers(self) -> Any:
+        from distributed import Client
+
+        return Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None)
 
     def asset(self, source: str, item: str, key: str) -> Any:
         import rsdat
@@ -116,6 +126,24 @@ def nothing_half_written_remains(library: Any, options: Options) -> None:
             print(error)
         sizes = {file.stat().st_size for file in Path(directory).rglob("*.tif")}
         assert sizes <= {4000}, f"sizes are {sizes}"
+
+
+def a_broken_download_is_gone_on_with(library: Any, options: Options) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        for _ in range(2):
+            try:
+                library.copy(options["source"], directory, ["red"])
+            except Exception as error:
+                print(error)
+
+
+def dask_workers_copy(library: Any, options: Options) -> None:
+    with library.workers() as client:
+        library.copy(options["source"], options["target"], ["red"], client=client)
+
+
+def a_raster_is_opened(library: Any, options: Options) -> None:
+    assert library.asset(options["source"], "i0", "red").shape == (1, 1024, 1024)
 
 
 def an_unknown_item_is_named(library: Any, options: Options) -> None:

@@ -11,9 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pystac
 import pytest
 from pystac.stac_io import DefaultStacIO
+from rasterio.io import MemoryFile
+from rasterio.transform import from_origin
 
 from tests.dcache import catalog_scenarios as scenarios
 from tests.dcache.door import Door
@@ -68,6 +71,37 @@ def truncating(door: Door, address: str) -> None:
     door.fault("truncate", "/src/i1/red.tif", value=1000, times=None)
 
 
+def truncating_once(door: Door, address: str) -> None:
+    laid_out(door, address)
+    door.put("/src/i1/red.tif", bytes(8_000_000))
+    door.fault("truncate", "/src/i1/red.tif", value=6_000_000)
+
+
+def with_a_raster(door: Door, address: str) -> None:
+    laid_out(door, address)
+    profile = {"driver": "GTiff", "width": 1024, "height": 1024, "count": 1, "dtype": "uint16"}
+    tiles = {"tiled": True, "blockxsize": 256, "blockysize": 256}
+    place = {"crs": "EPSG:32631", "transform": from_origin(500_000, 5_700_000, 10, 10)}
+    with MemoryFile() as file:
+        with file.open(**profile, **tiles, **place) as out:
+            out.write(np.arange(1024 * 1024, dtype="uint16").reshape(1, 1024, 1024))
+        door.put("/src/i0/red.tif", file.read())
+
+
+def sent(door: Door, path: str) -> int:
+    """Bytes of a file that the pools have sent."""
+    return sum(one.sent for one in door.requests("pool", "GET") if one.path == path)
+
+
+def little_was_sent_twice(door: Door) -> bool:
+    # What was on its way when the connection broke is lost.
+    return 8_000_000 <= sent(door, "/src/i1/red.tif") <= 8_000_000 + 3_000_000
+
+
+def a_part_was_sent(door: Door) -> bool:
+    return 0 < sent(door, "/src/i0/red.tif") < 500_000
+
+
 def red_is_there(door: Door) -> bool:
     return all(
         door.exists(f"/dst/i{n}/red.tif")
@@ -115,9 +149,13 @@ CASES = [
     Case(scenarios.a_catalog_is_copied, in_trouble, "door", red_is_there),
     Case(scenarios.a_catalog_is_copied, corrupting, "door", red_is_there),
     Case(scenarios.nothing_half_written_remains, truncating, "sizes are"),
+    Case(scenarios.a_broken_download_is_gone_on_with, truncating_once, "door",
+         little_was_sent_twice),
+    Case(scenarios.dask_workers_copy, laid_out, "TypeError", red_is_there),
+    Case(scenarios.a_raster_is_opened, with_a_raster, "door", a_part_was_sent),
     Case(scenarios.an_unknown_item_is_named, laid_out, "AttributeError"),
     Case(scenarios.pystac_reads_as_before, laid_out, "stac2dcache.stac_io"),
-]
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
