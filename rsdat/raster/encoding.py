@@ -87,14 +87,25 @@ def encoding(
             hint="use float32, int16, uint16 or uint8",
         )
     limits = np.iinfo(kind)
-    # The lowest number of the type: -32768, or 0.
-    fill = float(limits.min) if nodata is None else float(nodata)
+    if nodata is not None:
+        fill = float(nodata)
+    else:
+        # The lowest number of the type; but 0 is a count or a class among others.
+        counted = kind.kind == "u" and not whole.isdisjoint(bands)
+        fill = float(limits.max if counted else limits.min)
     if not (limits.min <= fill <= limits.max and fill == int(fill)):
         raise ConfigError(
             f"nodata {nodata} is no number of {kind.name}",
             hint=f"use a whole number from {limits.min} to {limits.max}",
         )
-    return Encoding(kind.name, tuple(_unit(band, scale, whole) for band in bands), fill)
+    units = tuple(_unit(band, scale, whole) for band in bands)
+    if kind.itemsize == 1 and UNIT in units:
+        band = bands[units.index(UNIT)]
+        raise ConfigError(
+            f"dtype {kind.name} holds too few numbers for band {band} in units of {UNIT}",
+            hint="use int16, or give a unit that fits, such as scale=0.01",
+        )
+    return Encoding(kind.name, units, fill)
 
 
 def _unit(band: str, scale: float | Mapping[str, float] | None, whole: frozenset[str]) -> float:

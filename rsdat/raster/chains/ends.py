@@ -18,8 +18,8 @@ from rsdat.raster.chains.plan import Plan
 from rsdat.raster.chains.sizes import EDGES, MEMORY, blocks_of, bytes_per_pixel, far, tile_edge
 from rsdat.raster.chains.stack import first_headers
 from rsdat.raster.chains.steps import Apply, Clip
-from rsdat.raster.chains.water import WaterMask
-from rsdat.raster.encoding import encoding
+from rsdat.raster.chains.water import FREQUENCY_BANDS, WaterMask
+from rsdat.raster.encoding import Encoding, encoding
 from rsdat.raster.image import Image
 from rsdat.raster.provenance import check_free, finish
 from rsdat.raster.tiles import current_client
@@ -52,10 +52,7 @@ def image_of(
         times = None
     plan = replace(chain.plan, flat=times is None)
     if dtype is not None or scale is not None or nodata is not None:
-        bands = plan.axis.bands
-        kept = plan.encoding.dtype if not plan.encoding.plain else None
-        asked = encoding(bands, dtype or kept, scale, nodata, whole=_whole(chain))
-        plan = plan.stored_as(asked)
+        plan = plan.stored_as(_asked(chain, plan, dtype, scale, nodata))
     head = _first_header(chain)
     stored = plan.encoding
     return Image(
@@ -74,6 +71,23 @@ def image_of(
     )
 
 
+def _asked(
+    chain: Chain,
+    plan: Plan,
+    dtype: str | None,
+    scale: float | Mapping[str, float] | None,
+    nodata: float | None,
+) -> Encoding:
+    """The encoding asked for; integers that a step has stored stay so where nothing is said."""
+    bands, own = plan.axis.bands, plan.encoding
+    if own.plain:
+        return encoding(bands, dtype, scale, nodata, whole=_whole(chain))
+    if scale is None and nodata is None and dtype in (None, own.dtype):
+        return own
+    whole = frozenset(bands) if scale is None else _whole(chain)
+    return encoding(bands, dtype or own.dtype, scale, nodata, whole=whole)
+
+
 def _first_header(chain: Chain) -> Header:
     heads, _ = first_headers(chain.sources, skip=chain.request.skip)
     return heads[0]
@@ -84,12 +98,14 @@ def _whole(chain: Chain) -> frozenset[str]:
     last = [step for step in chain.steps if isinstance(step, Composite)][-1:]
     if last and last[0].method == "count":
         return frozenset(chain.bands)
+    if chain.steps and isinstance(chain.steps[-1], WaterMask):
+        return frozenset(chain.bands)
     classes = {
         band
         for band, one in zip(chain.source_bands, chain.sources[0], strict=False)
         if one.categorical
     }
-    return frozenset(classes | {"date"})
+    return frozenset(classes | {"date", FREQUENCY_BANDS[1]})
 
 
 def token(chain: Chain, plan: Plan) -> str:

@@ -98,6 +98,24 @@ def test_the_frequency_from_a_coarse_sample_is_the_xarray_doors_too(stack, monke
     np.testing.assert_array_equal(result[0], expected.water_frequency)
 
 
+def test_classes_are_stored_as_they_are_and_fractions_need_a_unit(stack, tmp_path):
+    masks = chain(stack, "vv").water_mask()
+    made = masks.water_frequency()
+    with pytest.raises(ConfigError, match="too few numbers for band water_frequency"):
+        made.to_cog(tmp_path / "refused.tif", dtype="uint8")
+    made.to_cog(tmp_path / "classes.tif", dtype="uint8", scale=0.01)
+    _, classes = made.evaluate()
+    with rasterio.open(tmp_path / "classes.tif") as opened:
+        assert (opened.nodata, opened.scales) == (255, (0.01, 1.0))
+        stored = opened.read(2)
+    np.testing.assert_array_equal(stored, np.where(np.isnan(classes), 255, classes))
+    count = masks.composite("count")
+    count.to_cog(tmp_path / "count.tif", dtype="uint8")
+    with rasterio.open(tmp_path / "count.tif") as opened:
+        np.testing.assert_array_equal(opened.read(), count.evaluate())
+    assert 0 in count.evaluate()
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     masks=hnp.arrays("uint8", (11, 4, 5), elements=st.sampled_from([0, 1, 255])),
