@@ -75,12 +75,17 @@ def existing(root: str) -> Existing:
         raise DataError(
             f"{shown(catalog)} is there and is no STAC catalog", hint="choose another directory"
         )
-    # A file that is missing there is no reason to leave out what is to be added.
     items = {
         (found.content.get("collection"), str(found.content["id"])): found
-        for found in read([Node(catalog)], on_error=lambda error: None)
+        for found in read([Node(catalog)], on_error=_passed_over)
     }
     return Existing(catalog, items, collections_of(catalog))
+
+
+def _passed_over(error: DataError) -> None:
+    """A file that is missing or wrong is no reason to add nothing; one that is out of reach is."""
+    if type(error) is not DataError or "cannot be read" in error.message:
+        raise error
 
 
 def links_up(href: str, home: str | None, catalog: str) -> list[dict[str, str]]:

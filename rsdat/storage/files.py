@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from rsdat.errors import DataError, RsdatError
+from rsdat.errors import CredentialError, DataError, RsdatError
 
 #: Schemes whose paths are plain names: "?" and "#" are letters of them.
 _LITERAL = frozenset({"dcache", "davs", "dav", "s3", "s3a", "sftp", "ssh"})
@@ -118,6 +118,12 @@ def storage_options(href: str) -> dict[str, Any]:
 
 
 def _unreadable(place: str, error: BaseException) -> DataError:
+    status = getattr(error, "status", None)
+    if status in (401, 403):
+        return CredentialError(
+            f"{shown(place)} cannot be read: its server refuses it (status {status})",
+            hint="check your credentials for it: they are missing, have expired, or do not allow it",
+        )
     cause = scrubbed(str(error), place) or type(error).__name__
     return DataError(
         f"{shown(place)} cannot be read: {cause}",
