@@ -122,7 +122,7 @@ def _unreadable(place: str, error: BaseException) -> DataError:
     if status in (401, 403):
         return CredentialError(
             f"{shown(place)} cannot be read: its server refuses it (status {status})",
-            hint="check your credentials for it: they are missing, have expired, or do not allow it",
+            hint="check your credentials for it: missing, expired, or without this permission",
         )
     cause = scrubbed(str(error), place) or type(error).__name__
     return DataError(
