@@ -73,11 +73,19 @@ class Sshd:
         kind, key, *_ = (self.directory / "host_key.pub").read_text().split()
         self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {kind} {key}\n")
 
-    def start(self, extra: str = "") -> None:
-        """Start, with further lines of sshd_config."""
+    def start(self, extra: str = "", **environment: object) -> None:
+        """Start, with further lines of sshd_config and variables of the sessions.
+
+        Sessions have a home of their own: what the tester's profile does (a version manager takes
+        seconds, and leaves its lock behind when a test cuts the connection) is no part of a test.
+        """
         config = self.directory / "sshd_config"
+        home = self.directory / "account"
+        home.mkdir(exist_ok=True)
+        variables = " ".join(f"{k}={v}" for k, v in {"HOME": home, **environment}.items())
         config.write_text(
-            f"{extra}\nPort {self.port}\nListenAddress 127.0.0.1\nUsePAM no\nStrictModes no\n"
+            f"{extra}\nSetEnv {variables}\n"
+            f"Port {self.port}\nListenAddress 127.0.0.1\nUsePAM no\nStrictModes no\n"
             f"HostKey {self.directory}/host_key\n"
             f"AuthorizedKeysFile {self.directory}/authorized_keys\n"
             "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPidFile none\n"

@@ -223,7 +223,7 @@ def test_noise_of_bash_env_is_removed(host: SSHHost, sshd: Any) -> None:
     noise = sshd.directory / "noise"
     noise.write_text("echo from BASH_ENV; echo oops >&2\n")
     sshd.stop()
-    sshd.start(f'SetEnv BASH_ENV={noise}\nForceCommand /bin/bash -c "$SSH_ORIGINAL_COMMAND"')
+    sshd.start('ForceCommand /bin/bash -c "$SSH_ORIGINAL_COMMAND"', BASH_ENV=noise)
     done = host.run(["echo", "clean"])
     assert (done.stdout, done.stderr) == ("clean\n", "")
 
@@ -233,7 +233,7 @@ def test_other_login_shells(host: SSHHost, sshd: Any, shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     sshd.stop()
-    sshd.start(f'SetEnv SHELL=/usr/bin/{shell}\nForceCommand {shell} -c "$SSH_ORIGINAL_COMMAND"')
+    sshd.start(f'ForceCommand {shell} -c "$SSH_ORIGINAL_COMMAND"', SHELL=f"/usr/bin/{shell}")
     assert host.run(["printf", "%s", "it's\n$HOME!"]).stdout == "it's\n$HOME!"
     assert host.resolved
 
