@@ -1,3 +1,7 @@
+from pathlib import Path
+
+import pytest
+
 from rsdat.config.models import Site
 from rsdat.environment import interpreter
 from rsdat.environment.interpreter import on_site
@@ -40,7 +44,7 @@ def test_an_image() -> None:
     )
 
 
-def test_words_arrive_as_they_are_but_for_the_home(monkeypatch) -> None:
+def test_words_arrive_as_they_are_but_for_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me and you")
     words = ["~/a b", "$HOME", "'", "x~/y", "~", ""]
     for prologue in ((), ("echo noise", "export FROM_PROLOGUE=1")):
@@ -49,6 +53,7 @@ def test_words_arrive_as_they_are_but_for_the_home(monkeypatch) -> None:
         assert said == ["/home/me and you/a b", "$HOME", "'", "x~/y", "~", ""]
 
 
-def test_the_prologue_prepares_the_command() -> None:
+def test_the_prologue_prepares_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # the tester's own profile is no part of this
     argv = on_site(site(prologue=("export LOADED=yes",)), ["sh", "-c", "echo $LOADED"])
     assert LocalHost().run(argv).stdout == "yes\n"
