@@ -1,9 +1,10 @@
 """GDAL reads remote rasters by itself: its name of an href, and the settings that go with it.
 
-The secret reaches GDAL in a file (0600, in a directory 0700 of this process) that holds the header
-line and is named in the path: ``/vsicurl?header_file=…&url=…``. GDAL reads that file for each
-request, so a token that is renewed counts at once, also for datasets that are open; the file is
-written anew (and renamed into place) when the credential's answer has changed. Other ways were
+The secret reaches GDAL in a file that holds the header line and is named in the path:
+``/vsicurl?header_file=…&url=…``; the file is memory of this process where the system allows it
+(:mod:`~rsdat.storage.credentials.secretfiles`). GDAL reads it for each request, so a token that is
+renewed counts at once, also for datasets that are open; its content is exchanged in one step when
+the credential's answer has changed. Other ways were
 measured or read in the sources and are worse: ``GDAL_HTTP_HEADERS`` and ``GDAL_HTTP_BEARER`` put
 the secret into the configuration that ``rasterio.env.getenv()`` lists; a configuration option set
 in the main thread is global in rasterio, so that a header would go to another thread's host; netrc

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from glob import has_magic
 from typing import Any
 
-from rsdat.errors import DataError
+from rsdat.errors import DataError, RsdatError
 from rsdat.storage.files import scrubbed, shown
 from rsdat.storage.transfer_errors import CopyFailed
 from rsdat.storage.transfer_places import Place, facts_of, place_of, seconds
@@ -52,6 +52,22 @@ def name_of(url: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
 
+def opened(url: str) -> Place:
+    """The place of an address; SFTP's are logged into at once.
+
+    Raises
+    ------
+    DataError
+        Its server cannot be reached, or does not let us in.
+    """
+    try:
+        return place_of(url)
+    except RsdatError:
+        raise
+    except Exception as error:
+        raise _unlisted(error, url) from error
+
+
 def expand(url: str) -> list[Entry]:
     """The files and directories that an address stands for: itself, or what its pattern matches.
 
@@ -62,18 +78,18 @@ def expand(url: str) -> list[Entry]:
     DataError
         There is nothing, or it may not be read.
     """
-    place = place_of(url)
+    place = opened(url)
     try:
         return [_one(place)]
     except FileNotFoundError:
         pass
     except Exception as error:
-        raise _unlisted(error, place) from error
+        raise _unlisted(error, place.url) from error
     if has_magic(place.path) and place.kind != "http":
         try:
             found = place.fs.glob(place.path, detail=True)
         except Exception as error:
-            raise _unlisted(error, place) from error
+            raise _unlisted(error, place.url) from error
         if found:
             return [_entry(place, name, info) for name, info in sorted(found.items())]
         raise Absent(
@@ -84,14 +100,14 @@ def expand(url: str) -> list[Entry]:
 
 def children(directory: Entry, *, locality: bool = False) -> list[Entry]:
     """What is in a directory."""
-    place = place_of(directory.url)
+    place = opened(directory.url)
     flags = {"locality": True} if locality and place.kind == "door" else {}
     try:
         if place.kind == "s3":
             flags["refresh"] = True
         found = place.fs.ls(place.path, detail=True, **flags)
     except Exception as error:
-        raise _unlisted(error, place) from error
+        raise _unlisted(error, place.url) from error
     own = place.path.rstrip("/")
     return [
         _entry(place, str(info["name"]), info)
@@ -102,26 +118,26 @@ def children(directory: Entry, *, locality: bool = False) -> list[Entry]:
 
 def files_below(directory: Entry) -> list[Entry]:
     """All files below a directory, sorted by name."""
-    place = place_of(directory.url)
+    place = opened(directory.url)
     try:
         if place.kind == "s3":
             place.fs.invalidate_cache()
         found = place.fs.find(place.path, detail=True)
     except Exception as error:
-        raise _unlisted(error, place) from error
+        raise _unlisted(error, place.url) from error
     entries = [_entry(place, name, info) for name, info in sorted(found.items())]
     return [one for one in entries if not one.is_directory]
 
 
 def is_directory(url: str) -> bool:
     """Whether there is a directory at an address."""
-    place = place_of(url)
+    place = opened(url)
     try:
         return _one(place).is_directory
     except FileNotFoundError:
         return False
     except Exception as error:
-        raise _unlisted(error, place) from error
+        raise _unlisted(error, place.url) from error
 
 
 def localities(entries: Iterable[Entry]) -> dict[str, str]:
@@ -131,7 +147,7 @@ def localities(entries: Iterable[Entry]) -> dict[str, str]:
         if place.kind != "door":
             found |= {entry.url: "ONLINE" for entry in group}
             continue
-        paths = {place_of(entry.url).path: entry.url for entry in group}
+        paths = {opened(entry.url).path: entry.url for entry in group}
         said = place.fs.locality(list(paths))
         found |= {url: said[path] for path, url in paths.items()}
     return found
@@ -141,7 +157,7 @@ def by_door(entries: Iterable[Entry]) -> list[tuple[Place, list[Entry]]]:
     """Files by the server that they are on; each with a place of it."""
     groups: dict[int, tuple[Place, list[Entry]]] = {}
     for entry in entries:
-        place = place_of(entry.url)
+        place = opened(entry.url)
         groups.setdefault(id(place.fs), (place, []))[1].append(entry)
     return list(groups.values())
 
@@ -182,18 +198,18 @@ def _entry(place: Place, path: str, info: Mapping[str, Any]) -> Entry:
     )
 
 
-def _unlisted(error: BaseException, place: Place) -> DataError:
+def _unlisted(error: BaseException, url: str) -> DataError:
     if isinstance(error, DataError):
         return error
     if isinstance(error.__cause__, DataError):
         return error.__cause__
     status = getattr(error, "status", None)
     if status in (404, 410):
-        return Absent(f"{shown(place.url)} does not exist", hint="check the name")
+        return Absent(f"{shown(url)} does not exist", hint="check the name")
     said = f"status {status}" if isinstance(status, int) else getattr(error, "strerror", None)
-    words = scrubbed(str(said or error or type(error).__name__), place.url)
+    words = scrubbed(str(said or error or type(error).__name__), url)
     return Unlisted(
-        f"{shown(place.url)} cannot be listed: {words}",
+        f"{shown(url)} cannot be listed: {words}",
         hint="check the address, the network and your credentials for it",
     )
 

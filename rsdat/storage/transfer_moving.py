@@ -13,7 +13,7 @@ from rsdat.errors import RsdatError
 from rsdat.storage.files import shown
 from rsdat.storage.transfer import Copied
 from rsdat.storage.transfer_errors import CopyFailed, Directory, explained
-from rsdat.storage.transfer_listing import Entry, expand, files_below, is_directory
+from rsdat.storage.transfer_listing import Entry, expand, files_below, is_directory, opened
 from rsdat.storage.transfer_many import CONCURRENCY, Failed, Planned, Progress, Report, copy_many
 from rsdat.storage.transfer_places import Place, place_of, run, same
 
@@ -71,7 +71,7 @@ def _planned(
             f"{shown(entry.url)} cannot be copied into itself ({shown(top)})",
             hint="choose a target outside of it",
         )
-    if whole and not contents and _renames(place_of(entry.url), place_of(top)):
+    if whole and not contents and _renames(opened(entry.url), opened(top)):
         try:
             expand(top)
         except FileNotFoundError:
@@ -86,7 +86,7 @@ def below(directory: str, name: str) -> str:
 
 
 def _inside(target: str, source: str) -> bool:
-    top, end = place_of(source), place_of(target)
+    top, end = opened(source), opened(target)
     if top.kind != end.kind:
         return False
     one, other = top.url.rstrip("/") + "/", end.url.rstrip("/") + "/"
@@ -107,7 +107,7 @@ def move_many(
     A file that is its own target stays. What failed to be copied is not removed.
     """
     left = [one for one in planned if not _is_itself(one)]
-    here = [one for one in left if _renames(place_of(one.source), place_of(one.target))]
+    here = [one for one in left if _renames(opened(one.source), opened(one.target))]
     others = [one for one in left if one not in here]
     with ThreadPoolExecutor(concurrency) as pool:
         renamed = list(pool.map(_renamed, here))
@@ -127,7 +127,7 @@ def move_many(
 
 
 def _is_itself(one: Planned) -> bool:
-    return same(place_of(one.source), place_of(one.target))
+    return same(opened(one.source), opened(one.target))
 
 
 def _renames(source: Place, target: Place) -> bool:

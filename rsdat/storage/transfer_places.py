@@ -79,7 +79,8 @@ def place_of(url: str) -> Place:
     Raises
     ------
     DataError
-        Nothing is installed for this kind of address.
+        Nothing is installed for this kind of address, or (SFTP, which is logged into at once) the
+        server does not let us in.
     """
     import fsspec
 
@@ -105,6 +106,8 @@ def _sftp(where: str, given: dict[str, Any]) -> tuple[Any, str]:
     """A connection of this thread: paramiko's are not for several; opened anew when it is gone."""
     import fsspec
 
+    from rsdat.storage.credentials.backends import sftp_trouble
+
     scheme, _, rest = where.partition("://")
     address, _, name = rest.partition("/")
     options = {**fsspec.get_filesystem_class("sftp")._get_kwargs_from_urls(f"{scheme}://{address}")}
@@ -114,7 +117,12 @@ def _sftp(where: str, given: dict[str, Any]) -> tuple[Any, str]:
     fs = kept.get(key)
     transport = fs.client.get_transport() if fs is not None else None
     if transport is None or not transport.is_active():
-        fs = kept[key] = fsspec.filesystem("sftp", skip_instance_cache=True, **options)
+        try:
+            fs = kept[key] = fsspec.filesystem("sftp", skip_instance_cache=True, **options)
+        except ImportError:
+            raise
+        except Exception as error:
+            raise sftp_trouble(error, where, options) from None
     return fs, "/" + name
 
 

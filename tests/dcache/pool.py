@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
 from . import ranges
@@ -63,6 +65,9 @@ async def upload(origin: Origin, request: web.Request, path: str) -> web.Respons
     except BaseException:
         if state.tree.find(path) is entry:
             state.tree.remove(path)
+        if state.options.keeps_broken_uploads is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(state.options.keeps_broken_uploads, state.keep, path)
         raise
     entry.modified = state.clock.now()
     headers = {"ETag": entry.etag, **digests(request, *state.checksums(path, entry))}

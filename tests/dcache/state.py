@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from .access import Access
-from .contents import Storage, Writer
+from .contents import Storage, Writer, content_of
 from .faults import Faults, Request
 from .tape import Clock, Tape
 from .tree import Entry, Refused, Tree, split
@@ -47,6 +47,8 @@ class Options:
     lasting_addresses: bool = False
     #: What answers a request for several ranges: all in parts, the first alone, or the file.
     several_ranges: Literal["parts", "first", "whole"] = "parts"
+    #: Seconds after which an upload that broke off is there, as it is; None: never, as in dCache.
+    keeps_broken_uploads: float | None = None
     #: Whether to keep the log of requests.
     log: bool = True
 
@@ -80,6 +82,8 @@ class State:
         self._turns = 0
         #: Requests that are being answered, and the most at one time.
         self.active = self.most_active = 0
+        #: Uploads that broke off and were kept.
+        self.kept = 0
 
     @property
     def directory(self) -> Path:
@@ -135,6 +139,12 @@ class State:
         if self.options.put_makes_parents and self.tree.find(parent) is None:
             self.tree.make_directory(parent, self.clock.now(), parents=True)
         self.tree.directory(parent)
+
+    def keep(self, path: str) -> None:
+        """Show an upload that broke off, as servers do that keep what they have."""
+        now = self.clock.now()
+        self.tree.add(path, Entry("REGULAR", now, now, content=content_of(b"a part")))
+        self.kept += 1
 
     def checksums(self, path: str, entry: Entry) -> tuple[str, str]:
         """Adler32 and md5 in hexadecimal, as reported: wrong where a fault says so."""

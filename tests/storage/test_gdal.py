@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import os
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import cloudpickle
 import dask
@@ -195,24 +200,91 @@ def test_no_secret_is_in_settings_environment_or_command_line(safe_door: Door) -
     assert secret.encode() not in pickle.dumps((scene, gdal.options(scene.href)))
 
 
-def test_header_files_are_private_and_follow_the_credential(
-    safe_door: Door, person: Person
-) -> None:
+def header_place(scene: Source) -> Path:
+    """The file that GDAL's name of a scene gives for its header lines."""
+    query = gdal.gdal_path(scene.href).partition("?")[2]
+    return Path(parse_qs(query)["header_file"][0])
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="files in memory are Linux's")
+
+
+@pytest.fixture
+def on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done where the system has no files in memory."""
+    monkeypatch.setattr(secretfiles, "_in_memory", lambda name, text: None)
+
+
+@linux
+def test_header_files_are_memory_and_follow_the_credential(safe_door: Door, person: Person) -> None:
     scene = source_of(safe_door)
     header(scene)
-    [file] = [path for path in secretfiles._written if safe_door.token in path.read_text()][-1:]
+    file = header_place(scene)
+    assert file.read_text() == f"Authorization: Bearer {safe_door.token}\n"
+    assert os.readlink(file).startswith("/memfd:")
     assert file.stat().st_mode & 0o777 == 0o600
-    assert file.parent.stat().st_mode & 0o777 == 0o700
+    assert not os.get_inheritable(int(file.name))
     person.secret("token", "another")
-    gdal.gdal_path(scene.href)
+    assert header_place(scene) == file
     assert file.read_text() == "Authorization: Bearer another\n"
 
 
-def test_header_files_that_a_logout_removed_are_made_again(safe_door: Door) -> None:
+@linux
+def test_a_file_in_memory_that_somebody_closed_is_made_again(safe_door: Door) -> None:
+    """Programs that go on in the background close what they do not know."""
+    scene = source_of(safe_door)
+    number = int(header_place(scene).name)
+    os.close(number)
+    others = [os.open(os.devnull, os.O_RDONLY) for _ in range(2)]
+    try:
+        assert number in others
+        assert int(header_place(scene).name) not in others
+        assert header(scene).dtype == "uint16"
+    finally:
+        for one in others:
+            os.close(one)
+
+
+def test_header_files_on_disk_are_private_and_follow_the_credential(
+    safe_door: Door, person: Person, on_disk: None
+) -> None:
+    scene = source_of(safe_door)
+    header(scene)
+    file = header_place(scene)
+    assert file.read_text() == f"Authorization: Bearer {safe_door.token}\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    person.secret("token", "another")
+    assert header_place(scene) == file
+    assert file.read_text() == "Authorization: Bearer another\n"
+
+
+def test_header_files_that_a_logout_removed_are_made_again(safe_door: Door, on_disk: None) -> None:
     scene = source_of(safe_door)
     header(scene)
     shutil.rmtree(secretfiles._directory())
     assert header(scene).dtype == "uint16"
+
+
+KILLED = """
+import os, signal, sys
+from rsdat.storage import gdal
+gdal.gdal_path(sys.argv[1])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@linux
+def test_a_killed_process_leaves_no_secret(
+    safe_door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    for name in ("TMPDIR", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(temporary))
+    argv = [sys.executable, "-c", KILLED, source_of(safe_door).href]
+    assert subprocess.run(argv, check=False, timeout=60).returncode == -signal.SIGKILL
+    assert list(temporary.rglob("*")) == []
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:

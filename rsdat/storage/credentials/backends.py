@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from rsdat.errors import ConfigError
+from rsdat.errors import ConfigError, CredentialError, DataError
 
 if TYPE_CHECKING:
     from rsdat.storage.credentials.credential import Credential
@@ -113,3 +113,63 @@ def sftp(credential: Credential | None, url: str) -> dict[str, Any]:
         secrets.version(credential.key_file)
         found["key_filename"] = secrets.place(credential.key_file)
     return found
+
+
+def sftp_trouble(error: Exception, url: str, given: dict[str, Any]) -> Exception:
+    """What paramiko says when it cannot log in, as an error that says what to do about it.
+
+    What a moment may heal stays as it is: others try it again.
+
+    Parameters
+    ----------
+    given
+        The keywords of the connection.
+    """
+    import socket
+
+    import paramiko
+
+    from rsdat.storage.files import shown
+
+    place, key, untold = shown(url), given.get("key_filename"), error
+    if isinstance(error, paramiko.ssh_exception.NoValidConnectionsError):
+        # It is made of those of all addresses, and has no errno.
+        first: Exception = next(iter(error.errors.values()), error)
+        return first
+    if isinstance(error, socket.gaierror) and error.errno != socket.EAI_AGAIN:
+        return DataError(
+            f"{place}: there is no host {urlsplit(url).hostname}", hint="check its name"
+        )
+    if not isinstance(error, paramiko.SSHException) or "saw EOF" in str(error):
+        return untold
+    if isinstance(error, paramiko.PasswordRequiredException):
+        return CredentialError(
+            f"{place}: the private key {key or 'of ~/.ssh'} is encrypted",
+            hint="ssh-add it and leave key_file out, or name a key without a passphrase",
+        )
+    if key is not None and (why := _no_key(key)):
+        return CredentialError(
+            f"credentials: {key} holds no private key that can be used ({why})",
+            hint="name the private key with key_file, not the .pub beside it",
+        )
+    if isinstance(error, paramiko.AuthenticationException) or "No authentication" in str(error):
+        who = given.get("username") or "this user (no username in the address or `credentials`)"
+        return CredentialError(
+            f"{place}: the server does not accept the login of {who} with "
+            + (f"the key {key}" if key else "the keys of ssh's agent and ~/.ssh"),
+            hint="check username and key_file in `credentials`, and that the server knows the key; "
+            f"`ssh -v` to {urlsplit(url).hostname} tells more",
+        )
+    return untold
+
+
+def _no_key(path: str) -> str | None:
+    """Why a file is no private key; None if it is one."""
+    import paramiko
+
+    try:
+        paramiko.PKey.from_path(path)
+    except Exception as error:
+        # Its words may be a part of what is in the file.
+        return type(error).__name__
+    return None

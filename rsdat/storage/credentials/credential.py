@@ -215,7 +215,7 @@ class Credential:
         if ends is not None and ends + _GRACE < datetime.now(UTC):
             raise CredentialError(
                 f"the token of {self.source} expired on {moment(ends)}",
-                hint=self._renewal(),
+                hint=self.renewal,
             )
         return token
 
@@ -227,6 +227,18 @@ class Credential:
         """Forget what a command gave: a server has refused it."""
         if self.token_command or self.oidc_agent:
             secrets.forget(self._command())
+
+    @property
+    def renewal(self) -> str:
+        """What to do about a token that has expired, in words for messages."""
+        if self.token_file:
+            return (
+                f"write a new token into {self.token_file}; for a macaroon: "
+                f"`rsdat data token create URL -o {self.token_file}`"
+            )
+        if self.token_env:
+            return f"set {self.token_env} anew, in workers as well; a file would be read by itself"
+        return f"{self._command()[0]} gives expired tokens: renew its login"
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """TLS with the X.509 proxy and the authorities that are named; None for the usual.
@@ -262,16 +274,6 @@ class Credential:
         if self.oidc_agent:
             return ("oidc-token", "--time", str(2 * secrets.MARGIN), self.oidc_agent)
         return tuple(self.token_command or ())
-
-    def _renewal(self) -> str:
-        if self.token_file:
-            return (
-                f"write a new token into {self.token_file}; for a macaroon: "
-                f"`rsdat data token create URL -o {self.token_file}`"
-            )
-        if self.token_env:
-            return f"set {self.token_env} anew, in workers as well; a file would be read by itself"
-        return f"{self._command()[0]} gives expired tokens: renew its login"
 
 
 def bare(text: str) -> str:

@@ -1,8 +1,11 @@
-"""Secrets for programs that take them from files: 0600, in a directory (0700) of this process.
+"""Secrets for libraries of this process that take them from files.
 
-The directory lies where the system keeps what belongs to a login (``$XDG_RUNTIME_DIR``, in memory
-and emptied at logout), else where temporary files lie. It goes when the process ends; what a killed
-process of the same user left on this machine is removed by the next one.
+On Linux such a file is memory that only this process has open (memfd) and that its number in
+``/proc/self/fd`` names: nothing lies on a disk, and nothing is left by a process that is killed.
+Elsewhere, and for the cookie jar that libcurl itself writes, it is a file (0600) in a directory
+(0700) of this process, where the system keeps what belongs to a login (``$XDG_RUNTIME_DIR``, in
+memory and emptied at logout), else where temporary files lie. It goes when the process ends; what
+a killed process of the same user left on this machine is removed by the next one that needs one.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ import atexit
 import base64
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,6 +31,28 @@ _PREFIX = "rsdat-secrets-"
 _lock = threading.Lock()
 _directories: dict[int, Path] = {}
 _written: dict[Path, str] = {}
+_memory: dict[str, _Memory] = {}
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """A text that a descriptor of this process leads to."""
+
+    descriptor: int
+    inode: int
+    text: str
+
+    @property
+    def place(self) -> str:
+        """Its name for who opens it: each opening begins at its beginning."""
+        return f"/proc/self/fd/{self.descriptor}"
+
+    def stands(self) -> bool:
+        """Whether the descriptor still leads there, and nobody has closed it."""
+        try:
+            return os.fstat(self.descriptor).st_ino == self.inode
+        except OSError:
+            return False
 
 
 def header_file(credential: Credential, url: str) -> str | None:
@@ -136,10 +163,42 @@ def _number(key: object) -> int:
 
 def _file(name: str, text: str) -> str:
     with _lock:
-        path = _directory() / name
-        if _written.get(path) != text or not path.exists():
-            write(path, text)
-            _written[path] = text
+        return _in_memory(name, text) or _on_disk(name, text)
+
+
+def _in_memory(name: str, text: str) -> str | None:
+    """A file in memory, the same name for each text; None where the system has no such files."""
+    if sys.platform != "linux":
+        return None
+    kept = _memory.get(name)
+    stands = kept is not None and kept.stands()
+    if kept is not None and stands and kept.text == text:
+        return kept.place
+    try:
+        made = os.memfd_create("rsdat-secret")
+    except OSError:
+        return None
+    os.fchmod(made, 0o600)
+    os.write(made, text.encode())
+    if kept is not None and stands:
+        # In one step: who opens the name finds the old text or the new one.
+        os.dup2(made, kept.descriptor, inheritable=False)
+        os.close(made)
+        made = kept.descriptor
+    found = _Memory(made, os.fstat(made).st_ino, text)
+    if not os.path.exists(found.place):
+        # No /proc in this container.
+        os.close(made)
+        return None
+    _memory[name] = found
+    return found.place
+
+
+def _on_disk(name: str, text: str) -> str:
+    path = _directory() / name
+    if _written.get(path) != text or not path.exists():
+        write(path, text)
+        _written[path] = text
     return str(path)
 
 

@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rsdat.storage.dcache import retrying
-from rsdat.storage.dcache.errors import ACTIVITIES, DoorError, Unreachable, refusal
+from rsdat.storage.dcache.errors import ACTIVITIES, DoorError, Lack, Unreachable, refusal
 from rsdat.storage.dcache.paths import Door, origin, redirected, without_query
 from rsdat.storage.dcache.rest import detail
 from rsdat.storage.dcache.retrying import Policy, Tries
@@ -176,19 +177,28 @@ class Client:
         """The credential in words for messages."""
         return f"the credential {self.credential.reference}" if self.credential else ""
 
-    def lacking(self, action: str, path: str) -> str | None:
-        """What the token does not allow, as far as it can be read; for the message of a refusal."""
+    def lacking(self, action: str, path: str) -> Lack | None:
+        """What is seen to be wrong with the credential; for the message of a refusal."""
         from rsdat.errors import RsdatError
         from rsdat.storage.credentials import lacks
 
-        if self.credential is None or not self.credential.bears:
+        if self.credential is None:
             return None
         try:
-            token = self.credential.secret_token()
+            self.credential.ssl_context()
+            self.credential.headers(self.door.webdav)
+            token = self.credential.token()
         except RsdatError as error:
-            return error.message
+            # Since it was sent, its file has gone, or it has expired.
+            return Lack(error.message, error.hint)
+        if token is None:
+            return None
         found = (lacks(token, one, self.door.full(path)) for one in ACTIVITIES[action])
-        return next((words for words in found if words), None)
+        words = next((words for words in found if words), None)
+        expired = token.expires is not None and token.expires <= datetime.now(UTC)
+        if words is None:
+            return None
+        return Lack(words, self.credential.renewal if expired else None)
 
     def refusal(self, status: int, action: str, path: str, body: bytes = b"") -> DoorError:
         """The error for an answer that is no success."""

@@ -8,6 +8,7 @@ survive pickling, because they travel from Dask workers.
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
 from typing import Any
 
 from rsdat.errors import DataError
@@ -151,6 +152,17 @@ ACTIVITIES = {
 }
 
 
+@dataclass(frozen=True)
+class Lack:
+    """What is seen to be wrong with a credential: in words, and what heals it.
+
+    Without a remedy it is a token that is good, and does not allow enough.
+    """
+
+    words: str
+    remedy: str | None = None
+
+
 def refusal(
     status: int,
     *,
@@ -159,7 +171,7 @@ def refusal(
     door: str,
     detail: str = "",
     credential: str = "",
-    lacking: str | None = None,
+    lacking: Lack | None = None,
 ) -> DoorError:
     """The error for an answer of a door that is not a success.
 
@@ -174,7 +186,7 @@ def refusal(
     credential
         What is known of the credential that was sent, without its secret.
     lacking
-        What its token is seen to lack: "it expired on …", "it does not allow UPLOAD …".
+        What it is seen to lack: "it expired on …", "it does not allow UPLOAD …".
     """
     said = f" ({detail})" if detail else ""
     facts: dict[str, Any] = {"path": path, "door": door, "status": status}
@@ -221,7 +233,7 @@ def _denied(
     action: str,
     place: str,
     said: str,
-    credential: tuple[str, str | None],
+    credential: tuple[str, Lack | None],
     facts: dict[str, Any],
 ) -> Denied:
     reference, lacking = credential
@@ -234,8 +246,9 @@ def _denied(
         )
     if lacking is not None:
         return Denied(
-            f"cannot {action} {place} with {reference}: {lacking}{said}",
-            hint=f"get a token that allows {needed} for this path (`rsdat data token create`)",
+            f"cannot {action} {place} with {reference}: {lacking.words}{said}",
+            hint=lacking.remedy
+            or f"get a token that allows {needed} for this path (`rsdat data token create`)",
             **facts,
         )
     if status == 401:

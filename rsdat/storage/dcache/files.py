@@ -132,7 +132,7 @@ class Outgoing:
     async def discard(self) -> None:
         """Remove a file that was kept under a temporary name."""
         if self.growing is not None:
-            await self._fs.store.discard(self.growing)
+            await self._fs.store.discard(self.growing, complete=True)
             self.growing = None
 
 

@@ -19,8 +19,12 @@ from rsdat.storage.dcache.retrying import Tries
 from rsdat.storage.dcache.spans import Span
 from rsdat.storage.dcache.writing import Queue, Source, mismatches, upload
 
-# Seconds before each look for what an interrupted upload has left.
-SWEEPS = (0.0, 0.05, 0.2, 0.75)
+# Seconds before each look whether dCache has removed what an interrupted upload has left.
+LOOKS = (0.0, 0.05, 0.2, 0.75)
+# The same at other servers, some of which keep it, and show it late.
+SWEEPS = (*LOOKS, 1.0, 2.0, 3.0)
+# Seconds without it, after it was removed, until it is believed to be gone.
+QUIET = 1.5
 
 
 class Store:
@@ -80,7 +84,7 @@ class Store:
                 raise self._exists(path)
             await self.settle(growing, path)
         except BaseException:
-            await self.discard(growing)
+            await self.discard(growing, complete=True)
             raise
 
     async def grow(self, path: str, source: Source) -> str:
@@ -88,12 +92,15 @@ class Store:
         growing = temporary(path)
         try:
             refused = await self._verified(growing, source, {})
-            if refused is not None:
-                # The name is new: what is in the way is the directory's.
-                raise await self._why(growing, refused)
+        except errors.WrongChecksum:
+            raise
         except BaseException:
             await self.discard(growing)
             raise
+        if refused is not None:
+            await self.discard(growing, complete=True)
+            # The name is new: what is in the way is the directory's.
+            raise await self._why(growing, refused)
         return growing
 
     async def settle(self, growing: str, path: str) -> None:
@@ -106,22 +113,53 @@ class Store:
             await self._namespace.move(growing, path)
         self._reader.forget(path)
 
-    async def discard(self, growing: str) -> None:
-        """Remove what an upload has left, if the door still can be reached."""
-        with suppress(Exception):
-            # Shielded: the caller may be on its way out because it was cancelled.
-            await asyncio.shield(self._sweep(growing))
+    async def discard(self, growing: str, *, complete: bool = False) -> None:
+        """Remove what an upload has left, if the door still can be reached.
 
-    async def _sweep(self, path: str) -> None:
+        Whoever is cancelled meanwhile waits for it all the same, and is cancelled then: the end of
+        an upload must not come before the end of its tidying up.
+
+        Parameters
+        ----------
+        complete
+            Whether the door has answered the upload: then nothing can appear later.
+        """
+        sweeping = asyncio.ensure_future(self._sweep(growing, complete))
+        called_off: asyncio.CancelledError | None = None
+        while not sweeping.done():
+            try:
+                await asyncio.wait({sweeping})
+            except asyncio.CancelledError as error:
+                called_off = error
+        with suppress(Exception):
+            sweeping.result()
+        if called_off is not None:
+            raise called_off
+
+    async def _sweep(self, path: str, complete: bool) -> None:
         """Remove a file that may yet appear.
 
         A server that is no dCache notices only after a moment that the upload broke off, and then
-        keeps what it has (seen with rclone).
+        keeps what it has (seen with rclone). The slower it answers, the longer that moment.
         """
+        now = asyncio.get_running_loop().time
+        removed: float | None = None
+        slowest = 0.0
         for pause in SWEEPS:
-            await asyncio.sleep(pause)
-            await self._remove_if_there(path)
-            if self._namespace.has_rest:
+            await asyncio.sleep(max(pause, slowest))
+            began = now()
+            try:
+                there = await self._remove_if_there(path)
+            except (PermissionError, ConnectionError):
+                return
+            except OSError:
+                there = False  # Some lock a file for as long as they are at it.
+            slowest = max(slowest, now() - began)
+            if complete or self._namespace.has_rest:
+                return
+            if there:
+                removed = now()
+            elif removed is not None and now() - removed > QUIET + slowest:
                 return
 
     async def vanished(self, path: str) -> None:
@@ -130,15 +168,19 @@ class Store:
         It removes the entry itself. It is not removed from here, because it may be the file of
         before, whose replacement has not begun.
         """
-        for pause in SWEEPS:
+        for pause in LOOKS:
             await asyncio.sleep(pause)
             with suppress(Exception):
                 if not self._namespace.has_rest or not await self._namespace.exists(path):
                     return
 
-    async def _remove_if_there(self, path: str) -> None:
-        with suppress(FileNotFoundError):
+    async def _remove_if_there(self, path: str) -> bool:
+        """Remove a file; whether it was there."""
+        try:
             await self._namespace.remove(path)
+        except FileNotFoundError:
+            return False
+        return True
 
     async def _direct(self, path: str, source: Source, *, create: bool) -> bool:
         """Upload under the final name; False: the door does not replace files."""

@@ -8,6 +8,7 @@ import pickle
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,31 @@ def test_a_token_that_was_renewed_is_read_again(
     os.utime(token_file, (2, 2))
     write(fs, "/g")
     assert door.read("/g") == DATA
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_that_has_vanished_is_said_and_no_other_is_advised(
+    make_fs: Callable[..., Any], door: Door, token_file: Path, status: int
+) -> None:
+    fs = make_fs(door)
+    fs.pipe_file("/f", b"x")
+    token_file.unlink()
+    door.fault("status", "/g", value=status, times=None)
+    with pytest.raises(PermissionError, match="token does not exist") as caught:
+        fs.pipe_file("/g", b"x")
+    hint = str(caught.value.hint)  # type: ignore[attr-defined]
+    assert "put the secret there" in hint
+    assert "UPLOAD" not in hint
+
+
+def test_a_token_that_has_just_expired_is_to_be_renewed(
+    make_fs: Callable[..., Any], door: Door, token_file: Path
+) -> None:
+    end = datetime.now(UTC) - timedelta(seconds=5)
+    token_file.write_text(door.macaroon(f"before:{end.isoformat().replace('+00:00', 'Z')}"))
+    with pytest.raises(PermissionError, match="it expired on") as caught:
+        make_fs(door).pipe_file("/g", b"x")
+    assert "write a new token" in str(caught.value.hint)  # type: ignore[attr-defined]
 
 
 def test_no_credential_is_said(door: Door) -> None:
