@@ -11,8 +11,9 @@ from typing import Any
 from rsdat.catalog import servers
 from rsdat.catalog.assembling import VERSION, Totals
 from rsdat.catalog.copy_plan import STRUCTURE, ItemPlan, folder_name, outward
-from rsdat.catalog.hrefs import below, joined, relative
-from rsdat.catalog.walking import Found, Node, content_of, read
+from rsdat.catalog.hrefs import below, joined
+from rsdat.catalog.static import collections_of, link, upwards
+from rsdat.catalog.walking import Found, Node, bridged_content, read
 from rsdat.catalog.writing import write_json
 from rsdat.errors import DataError
 from rsdat.storage import shown
@@ -65,8 +66,6 @@ def existing(root: str) -> Existing:
     DataError
         There is a ``catalog.json`` that is no catalog, or cannot be read.
     """
-    from rsdat.catalog.making import collections_of
-
     catalog = below(root, "catalog.json")
     content = _content(catalog)
     if content is None:
@@ -90,15 +89,8 @@ def _passed_over(error: DataError) -> None:
 
 def links_up(href: str, home: str | None, catalog: str) -> list[dict[str, str]]:
     """The links of an item to its collection's file (``home``), if it has one, and to the root."""
-    up = [link("root", catalog, href), link("parent", home or catalog, href)]
+    up = upwards(href, catalog, home)
     return [*up, link("collection", home, href)] if home else up
-
-
-def link(rel: str, target: str, own: str, title: str | None = None) -> dict[str, str]:
-    """A link from the file ``own``."""
-    kind = "application/geo+json" if rel == "item" else "application/json"
-    found = {"rel": rel, "href": relative(target, own), "type": kind}
-    return {**found, "title": title} if title else found
 
 
 def home_of(collection: str, there: Existing) -> str:
@@ -195,8 +187,7 @@ def _write_collection(
     content: dict[str, Any] | None = there or _from_source(plan, home, catalog)
     if content is None:
         new = {"type": "Collection", "id": name, "stac_version": VERSION, "description": name}
-        up = [link("root", catalog, home), link("parent", catalog, home)]
-        content = {**new, "license": "other", **fields, "links": up}
+        content = {**new, "license": "other", **fields, "links": upwards(home, catalog)}
     else:
         content = {**content, "extent": fields["extent"]}
     wanted = [link("item", item.href, home, item.key[1]) for item in items if item.new]
@@ -208,7 +199,7 @@ def _from_source(plan: ItemPlan, home: str, catalog: str) -> dict[str, Any] | No
     if plan.origin is None:
         return None
     try:
-        content = content_of(plan.origin)
+        content = bridged_content(plan.origin)
     except DataError:
         return None
     if content.get("type") != "Collection" or content.get("id") != plan.collection:
@@ -218,8 +209,7 @@ def _from_source(plan: ItemPlan, home: str, catalog: str) -> dict[str, Any] | No
         for one in content.get("links") or []
         if one.get("rel") not in STRUCTURE
     ]
-    up = [link("root", catalog, home), link("parent", catalog, home)]
-    found = {**content, "links": [*up, *others]}
+    found = {**content, "links": [*upwards(home, catalog), *others]}
     if content.get("assets"):
         found["assets"] = {
             key: {**asset, "href": outward(joined(plan.origin, str(asset.get("href"))), home)}
@@ -254,7 +244,7 @@ def same_json(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def _content(href: str) -> dict[str, Any] | None:
     try:
-        return content_of(href)
+        return bridged_content(href)
     except DataError as error:
         if "does not exist" in error.message:
             return None

@@ -45,6 +45,8 @@ class AssetCopy:
         Addresses, without what is secret in them.
     nbytes
         The size of the file.
+    collection
+        The item's; ids are unique within a collection only.
     """
 
     item: str
@@ -52,6 +54,7 @@ class AssetCopy:
     source: str
     target: str
     nbytes: int
+    collection: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Failure:
     asset: str | None
     reason: str
     hint: str | None = None
+    collection: str | None = None
 
 
 @dataclass(frozen=True)
@@ -156,19 +160,9 @@ def copy_catalog(
     began = time.monotonic()
     root = _root(target)
     opened = source if not isinstance(source, str | os.PathLike) else open_catalog(source)
-    failed: list[Failure] = []
-    items = _found(
-        opened,
-        on_error,
-        failed,
-        query=where,
-        bbox=bbox,
-        geometry=geometry,
-        datetime=datetime,
-        collections=collections,
-        ids=ids,
-        limit=limit,
-    )
+    asked = {"bbox": bbox, "geometry": geometry, "datetime": datetime, "ids": ids, "limit": limit}
+    asked |= {"collections": collections, "query": where}
+    items, unread = _found(opened, asked, on_error)
     there = existing(root)
     plans = plan(items, root, assets)
     planned, nowhere = _files(plans, there)
@@ -183,32 +177,33 @@ def copy_catalog(
     copies, wrong = _checked(plans, report)
     if wrong and on_error == "raise":
         raise DataError(wrong[0].reason, hint=wrong[0].hint)
-    failed += [*nowhere, *_failures(plans, report), *wrong]
-    if not dry_run:
-        failed += _write(opened, plans, copies, there, drop_missing, on_error)
-    lost = {one.item for one in failed if one.asset is None and one.item}
+    lost = [] if dry_run else _write(opened, plans, copies, there, drop_missing, on_error)
     return CopyReport(
         catalog=shown(there.catalog),
-        items=sum(one.id not in lost for one in plans),
+        items=len(plans) - len(lost),
         copied=_copies(plans, report.copied, copies),
         skipped=_copies(plans, report.skipped, copies) + _here(plans),
-        failed=tuple(failed),
+        failed=(*unread, *nowhere, *_failures(plans, report), *wrong, *lost),
         nbytes=report.nbytes,
         seconds=time.monotonic() - began,
         dry_run=dry_run,
     )
 
 
-def _found(opened: Opened, on_error: str, failed: list[Failure], **asked: Any) -> list[pystac.Item]:
-    """The items of a search; what cannot be read goes to ``failed``."""
+def _found(
+    opened: Opened, asked: Mapping[str, Any], on_error: str
+) -> tuple[list[pystac.Item], list[Failure]]:
+    """The items of a search, and what could not be read."""
+    unread: list[Failure] = []
 
     def note(error: DataError) -> None:
-        failed.append(Failure("", None, error.message, error.hint))
+        unread.append(Failure("", None, error.message, error.hint))
 
     with warnings.catch_warnings():
         # The index of a catalog that has changed since is no concern of who copies it.
         warnings.filterwarnings("ignore", message="the index ")
-        return search(opened, **asked, on_error="raise" if on_error == "raise" else note)
+        items = search(opened, **asked, on_error="raise" if on_error == "raise" else note)
+    return items, unread
 
 
 def _root(target: str | os.PathLike[str]) -> str:
@@ -233,7 +228,8 @@ def _files(plans: Sequence[ItemPlan], there: Existing) -> tuple[list[Planned], l
         for key, asset in one.assets.items():
             if asset.source is None:
                 words = f"item {one.id}: asset {key} has a relative href, and the item no place"
-                nowhere.append(Failure(one.id, key, words, "open the item from its file"))
+                hint = "open the item from its file"
+                nowhere.append(Failure(one.id, key, words, hint, one.collection))
             elif asset.target is not None:
                 # For the bar and the order only; it spares asking for it.
                 size = asset.size or there.size_of(one.collection, one.id, key)
@@ -255,7 +251,8 @@ def _checked(plans: Sequence[ItemPlan], report: Report) -> tuple[dict[str, There
             if why:
                 words = f"{shown(asset.source or '')}: {why}"
                 hint = "one of the two is wrong: `rsdat catalog update` reads the files again"
-                wrong.append((asset.target, Failure(plan_.id, key, words, hint)))
+                failure = Failure(plan_.id, key, words, hint, plan_.collection)
+                wrong.append((asset.target, failure))
     for target, _ in wrong:
         copies.pop(target or "", None)
     return copies, [failure for _, failure in wrong]
@@ -264,10 +261,10 @@ def _checked(plans: Sequence[ItemPlan], report: Report) -> tuple[dict[str, There
 def _failures(plans: Sequence[ItemPlan], report: Report) -> list[Failure]:
     errors = {one.target: one.error for one in report.failed}
     return [
-        Failure(one.id, key, errors[asset.target].message, errors[asset.target].hint)
+        Failure(one.id, key, error.message, error.hint, one.collection)
         for one in plans
         for key, asset in one.assets.items()
-        if asset.target in errors
+        if (error := errors.get(asset.target or "")) is not None
     ]
 
 
@@ -276,20 +273,25 @@ def _copies(
 ) -> tuple[AssetCopy, ...]:
     sizes = {one.target: one.nbytes for one in files if one.target in copies}
     return tuple(
-        AssetCopy(one.id, key, shown(asset.source), shown(asset.target), sizes[asset.target])
+        _copy(one, key, asset.target, sizes[asset.target])
         for one in plans
         for key, asset in one.assets.items()
-        if asset.target in sizes and asset.source is not None
+        if asset.target in sizes
     )
 
 
 def _here(plans: Sequence[ItemPlan]) -> tuple[AssetCopy, ...]:
     return tuple(
-        AssetCopy(one.id, key, shown(asset.source), shown(asset.source), asset.size or 0)
+        _copy(one, key, asset.source, asset.size or 0)
         for one in plans
         for key, asset in one.assets.items()
         if asset.here and asset.source is not None
     )
+
+
+def _copy(one: ItemPlan, key: str, target: str, nbytes: int) -> AssetCopy:
+    source = shown(one.assets[key].source or "")
+    return AssetCopy(one.id, key, source, shown(target), nbytes, one.collection)
 
 
 def _write(
@@ -300,7 +302,7 @@ def _write(
     drop_missing: bool,
     on_error: str,
 ) -> list[Failure]:
-    """Write items, collections and catalog; what could not be written."""
+    """Write items, collections and catalog; the items that are not there then."""
     items = [finished(one, copies, there, drop_missing=drop_missing) for one in plans]
     kept = [one for one in items if one is not None]
     errors = write_items(kept)
@@ -314,12 +316,12 @@ def _write(
             words = f"the assets are copied, and the catalog could not be written: {error.message}"
             raise DataError(words, hint=error.hint) from error
     lost = [
-        Failure(one.id, None, "none of its assets is at the target")
+        Failure(one.id, None, "none of its assets is at the target", collection=one.collection)
         for one, item in zip(plans, items, strict=True)
         if item is None
     ]
     return lost + [
-        Failure(key[1], None, error.message, error.hint) for key, error in errors.items()
+        Failure(key[1], None, error.message, error.hint, key[0]) for key, error in errors.items()
     ]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from rsdat.errors import DataError
@@ -11,6 +13,7 @@ from rsdat.storage import transfer
 from rsdat.storage.transfer_errors import passing
 from rsdat.storage.transfer_reading import ANSWERED, Patience, origin
 
+Thing = TypeVar("Thing")
 Result = TypeVar("Result")
 
 #: Each thread has a connection of its own there, and sshd drops some when ten begin at one time.
@@ -21,6 +24,31 @@ def threads(hrefs: Iterable[str], most: int) -> int:
     """How many threads may ask for some hrefs at one time."""
     ssh = any(href.startswith(("sftp://", "ssh://")) for href in hrefs)
     return min(most, _SFTP) if ssh else most
+
+
+def each(
+    work: Callable[[Thing], Result], things: Iterable[Thing], threads: int
+) -> Iterator[Result]:
+    """What ``work`` makes of things, in their order, several at one time.
+
+    Few are under way or wait to be taken, however many there are: an executor's own ``map`` would
+    begin with all of them.
+
+    Raises
+    ------
+    What ``work`` raises first, in the order of the things; those that were not begun are left.
+    """
+    ahead: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads, "rsdat-catalog") as pool:
+        try:
+            for thing in things:
+                ahead.append(pool.submit(work, thing))
+                if len(ahead) >= 2 * threads:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 class Bridge:

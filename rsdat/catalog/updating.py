@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from itertools import chain
 from typing import Any
 
+from rsdat.catalog import servers
 from rsdat.catalog.assembling import Part, asset_of, located, written
 from rsdat.catalog.headers import File, header, listed_time
 from rsdat.catalog.hrefs import joined
-from rsdat.catalog.making import (
-    Made,
-    OnError,
+from rsdat.catalog.making import Made, OnError
+from rsdat.catalog.naming import Named
+from rsdat.catalog.static import (
+    THREADS,
+    Listing,
     catalog_file,
     collections_of,
     items_of,
     refresh,
 )
-from rsdat.catalog.naming import Named
 from rsdat.catalog.walking import Found
 from rsdat.catalog.writing import write_json
 from rsdat.errors import CredentialError, DataError
@@ -27,7 +31,6 @@ from rsdat.storage import absolute, is_remote, scrubbed, shown
 from rsdat.storage.transfer_places import place_of
 
 _RASTERS = (".tif", ".tiff", ".jp2")
-_THREADS = 16
 
 
 def update_catalog(
@@ -54,33 +57,69 @@ def update_catalog(
     top = catalog_file(catalog)
     made = Made(top)
     for home in collections_of(top).values():
-        kept: list[str] = []
+        listing = Listing(home)
         before = made.items, len(made.removed)
-        for found, states in _with_states(home):
-            try:
-                left = _updated(found, states, prune, made)
-            except DataError as error:
-                if on_error == "raise":
-                    raise
-                made.skipped.append(error.message)
-                left = True
-            if left:
-                kept.append(str(found.href))
+        for look in _looks(home, prune):
+            if look.error is not None and on_error == "raise":
+                raise look.error
+            _note(look, prune, made)
+            if look.item is not None:
+                listing.add(look.item, look.href)
         if (made.items, len(made.removed)) != before:
-            refresh(home, top, kept)
+            refresh(listing, top)
     return made
 
 
-def _with_states(home: str) -> Iterator[tuple[Found, dict[str, File | None]]]:
-    """The items of a collection with the files of their assets; None of one that has vanished."""
-    with ThreadPoolExecutor(_THREADS, "rsdat-update") as pool:
-        for found in items_of(home):
-            hrefs = {
-                key: joined(str(found.href), str(asset["href"]))
-                for key, asset in found.content["assets"].items()
-            }
-            states = pool.map(_state, hrefs.values())
-            yield found, dict(zip(hrefs, states, strict=True))
+@dataclass(frozen=True)
+class _Look:
+    """What was found out about an item, and done.
+
+    Parameters
+    ----------
+    item
+        As it is now; None: it has no asset left.
+    read
+        Files that were read again.
+    gone
+        Files that have vanished, as messages.
+    """
+
+    href: str
+    item: Mapping[str, Any] | None
+    read: int = 0
+    gone: tuple[str, ...] = ()
+    error: DataError | None = None
+
+
+def _looks(home: str, prune: bool) -> Iterator[_Look]:
+    """Bring the items of a collection up to date, several at one time."""
+    items = items_of(home)
+    first = next(items, None)
+    if first is None:
+        return
+    # The files of a collection lie on one server.
+    threads = servers.threads((home, *_hrefs(first).values()), THREADS)
+    yield from servers.each(partial(_looked, prune), chain([first], items), threads)
+
+
+def _looked(prune: bool, found: Found) -> _Look:
+    try:
+        return _updated(found, prune)
+    except DataError as error:
+        return _Look(str(found.href), found.content, error=error)
+
+
+def _note(look: _Look, prune: bool, made: Made) -> None:
+    if look.error is not None:
+        made.skipped.append(look.error.message)
+    (made.removed if prune else made.notes).extend(look.gone)
+    made.items += look.read > 0
+    made.assets += look.read
+
+
+def _hrefs(found: Found) -> dict[str, str]:
+    assets = found.content["assets"].items()
+    return {key: joined(str(found.href), str(asset["href"])) for key, asset in assets}
 
 
 def _state(href: str) -> File | None:
@@ -103,30 +142,30 @@ def _state(href: str) -> File | None:
         ) from error
 
 
-def _updated(found: Found, states: Mapping[str, File | None], prune: bool, made: Made) -> bool:
-    """Write one item anew, where it has to be; whether it is still an item."""
-    item = dict(found.content)
+def _updated(found: Found, prune: bool) -> _Look:
+    """Look at the files of an item, and write it anew where it has to be."""
+    href, item = str(found.href), dict(found.content)
     assets = dict(item["assets"])
+    states = {key: _state(place) for key, place in _hrefs(found).items()}
     gone = [key for key, state in states.items() if state is None]
-    for key in gone:
-        words = f"item {item['id']}: {shown(joined(str(found.href), assets[key]['href']))} is gone"
-        (made.removed if prune else made.notes).append(words)
-        if prune:
-            del assets[key]
+    words = tuple(
+        f"item {item['id']}: {shown(joined(href, assets[key]['href']))} is gone" for key in gone
+    )
+    for key in gone if prune else []:
+        del assets[key]
     if not assets:
-        return False
+        return _Look(href, None, gone=words)
     there = {key: state for key, state in states.items() if state is not None}
     rasters = {key: state for key, state in there.items() if _is_raster(assets[key], state)}
-    if any(_changed(assets[key], state) for key, state in rasters.items()):
-        item = _read_again(item, assets, rasters, str(found.href))
-        made.items += 1
-        made.assets += len(rasters)
-    elif not (gone and prune):
-        return True
-    else:
+    changed = any(_changed(assets[key], state) for key, state in rasters.items())
+    if changed:
+        item = _read_again(item, assets, rasters, href)
+    elif gone and prune:
         item["assets"] = assets
-    write_json(str(found.href), item)
-    return True
+    else:
+        return _Look(href, item, gone=words)
+    write_json(href, item)
+    return _Look(href, item, len(rasters) if changed else 0, words)
 
 
 def _read_again(

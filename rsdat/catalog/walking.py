@@ -136,6 +136,11 @@ def content_of(href: str) -> dict[str, Any]:
     return content
 
 
+def bridged_content(href: str) -> dict[str, Any]:
+    """What :func:`content_of` gives, also when the connection breaks meanwhile."""
+    return servers.Bridge().over(href, lambda: content_of(href))
+
+
 def checked_item(content: Any, place: str) -> None:
     """Refuse what is no item. Raises :class:`~rsdat.errors.DataError` naming its place."""
     if not isinstance(content, Mapping):

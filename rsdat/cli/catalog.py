@@ -1,4 +1,4 @@
-"""The `rsdat catalog` commands: make, extend, copy, check, show and index STAC catalogs."""
+"""The `rsdat catalog` commands: make, extend, search, copy, check, summarise and index catalogs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rsdat.cli import catalog_copy
+from rsdat.cli import catalog_copy, catalog_search
 
 if TYPE_CHECKING:
     from rsdat.catalog.making import Made, OnError
     from rsdat.catalog.summarising import Summary
 
 app = typer.Typer(
-    no_args_is_help=True, help="STAC catalogs: make, extend, copy, check, show, index."
+    no_args_is_help=True, help="STAC catalogs: make, search, copy, check, summarise, index."
 )
 
 Catalog = Annotated[str, typer.Argument(metavar="CATALOG", help="Its directory, file or address.")]
@@ -27,6 +27,7 @@ Errors = Annotated[str, typer.Option("--on-error", help="Files that cannot be us
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 app.command("copy")(catalog_copy.copy)
+app.command("search")(catalog_search.search)
 
 
 @app.command()
@@ -45,7 +46,7 @@ def make(
     from rsdat.catalog import make_catalog
 
     made = make_catalog(
-        source, out, collection=collection, pattern=pattern, on_error=_on_error(on_error)
+        source, out, collection=collection, pattern=pattern, on_error=on_error_of(on_error)
     )
     _report(made, "written", as_json)
 
@@ -60,10 +61,10 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Add raster files, or a STAC item, to a catalog."""
-    from rsdat.catalog.making import add_to_catalog
+    from rsdat.catalog.adding import add_to_catalog
 
     made = add_to_catalog(
-        catalog, source, collection=collection, pattern=pattern, on_error=_on_error(on_error)
+        catalog, source, collection=collection, pattern=pattern, on_error=on_error_of(on_error)
     )
     _report(made, "added", as_json)
 
@@ -78,7 +79,9 @@ def update(
     """Read the files again that have changed."""
     from rsdat.catalog.updating import update_catalog
 
-    _report(update_catalog(catalog, prune=prune, on_error=_on_error(on_error)), "updated", as_json)
+    _report(
+        update_catalog(catalog, prune=prune, on_error=on_error_of(on_error)), "updated", as_json
+    )
 
 
 @app.command()
@@ -114,17 +117,16 @@ def validate(
 
 
 @app.command()
-def show(
+def summarise(
     catalog: Catalog,
     picture: Annotated[
         Path | None, typer.Option("--map", help="Draw where the items are: a PNG.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a catalog holds, and where it is."""
-    from rsdat.catalog import open_catalog
+    """Say what a catalog holds, and draw where it is."""
+    from rsdat.catalog import open_catalog, summarising
     from rsdat.catalog.api import is_api
-    from rsdat.catalog.summarising import summarise
     from rsdat.cli.output import print_json, print_table
     from rsdat.errors import ConfigError, DataError
 
@@ -134,7 +136,7 @@ def show(
             "an API is not counted item by item", hint="search it: rsdat.search(…) in Python"
         )
     errors: list[DataError] = []
-    summaries = summarise(opened, on_error=errors.append)
+    summaries = summarising.summarise(opened, on_error=errors.append)
     if picture is not None:
         from rsdat.catalog.mapping import draw_map
         from rsdat.storage import write_atomically
@@ -179,7 +181,8 @@ def index(catalog: Catalog, as_json: Json = False) -> None:
         print(f"{shown(place)}: {count} items")
 
 
-def _on_error(word: str) -> OnError:
+def on_error_of(word: str) -> OnError:
+    """What --on-error means. Raises ConfigError of another word."""
     from rsdat.errors import ConfigError
 
     if word == "raise":
@@ -218,7 +221,7 @@ def _facts(summary: Summary) -> dict[str, Any]:
 
 
 def _row(summary: Summary) -> tuple[str, ...]:
-    from rsdat.cli.output import size
+    from rsdat.cli.data_words import size
 
     times = [f"{time:%Y-%m-%d}" if time else "-" for time in (summary.first, summary.last)]
     codes = sorted(summary.codes)

@@ -17,49 +17,55 @@ if TYPE_CHECKING:
 _LISTED = 5
 
 
+Source = Annotated[
+    str, typer.Argument(metavar="SRC", help="A catalog, a file of items, or a STAC API.")
+]
+Target = Annotated[
+    str, typer.Argument(metavar="DST", help="The directory, as dcache://door.org/scenes.")
+]
+Assets = Annotated[
+    str | None,
+    typer.Option("--assets", help="Keys, with commas; default all data, as no thumbnails."),
+]
+Where = Annotated[str | None, typer.Option("--where", help="CQL2, as 'eo:cloud_cover < 20'.")]
+Ids = Annotated[str | None, typer.Option("--ids", help="Of items, with commas.")]
+DropMissing = Annotated[
+    bool, typer.Option("--drop-missing", help="Leave out assets that are not at the target.")
+]
+OnError = Annotated[
+    str, typer.Option("--on-error", help="continue with the others, or raise the first.")
+]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", min=1, help="Files at one time, without a session.")
+]
+SessionName = Annotated[
+    str | None, typer.Option("--session", help="Copy on this session's workers.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say files and bytes, and copy nothing.")]
+
+
 def copy(
-    source: Annotated[
-        str, typer.Argument(metavar="SRC", help="A catalog, a file of items, or a STAC API.")
-    ],
-    target: Annotated[
-        str, typer.Argument(metavar="DST", help="The directory, as dcache://door.org/scenes.")
-    ],
-    assets: Annotated[
-        str | None,
-        typer.Option("--assets", help="Keys, with commas; default all data, as no thumbnails."),
-    ] = None,
-    where: Annotated[
-        str | None, typer.Option("--where", help="CQL2, as 'eo:cloud_cover < 20'.")
-    ] = None,
+    source: Source,
+    target: Target,
+    assets: Assets = None,
+    where: Where = None,
     bbox: Bbox = None,
     datetime: When = None,
     collections: Collection = None,
-    ids: Annotated[str | None, typer.Option("--ids", help="Of items, with commas.")] = None,
+    ids: Ids = None,
     limit: Limit = None,
-    drop_missing: Annotated[
-        bool,
-        typer.Option("--drop-missing", help="Leave out assets that are not at the target."),
-    ] = False,
-    on_error: Annotated[
-        str, typer.Option("--on-error", help="continue with the others, or raise the first.")
-    ] = "continue",
-    concurrency: Annotated[
-        int, typer.Option("--concurrency", min=1, help="Files at one time, without a session.")
-    ] = 8,
-    session: Annotated[
-        str | None, typer.Option("--session", help="Copy on this session's workers.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say files and bytes, and copy nothing.")
-    ] = False,
+    drop_missing: DropMissing = False,
+    on_error: OnError = "continue",
+    concurrency: Concurrency = 8,
+    session: SessionName = None,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Copy items and their assets; what is there and equal is skipped.
+    """Copy items with their assets; equal files are skipped.
 
     Run it again after an interruption: it goes on. The exit code is 9 if a part was not copied.
     """
     from rsdat.catalog.copying import copy_catalog
-    from rsdat.cli.copy_bar import copy_bar
     from rsdat.errors import Incomplete
 
     options: dict[str, Any] = {
@@ -77,26 +83,34 @@ def copy(
     if dry_run:
         report, place = copy_catalog(source, target, **options, dry_run=True), ""
     else:
-        from rsdat.cli.computing import session_client
-
-        with session_client(session) as (client, place):
-            try:
-                with copy_bar(as_json) as progress:
-                    report = copy_catalog(
-                        source, target, **options, client=client, progress=progress
-                    )
-            except KeyboardInterrupt:
-                print(
-                    "rsdat: interrupted; the catalog is as before, and the same command goes on",
-                    file=sys.stderr,
-                )
-                raise
+        report, place = _copied(source, target, options, session, quiet=as_json)
     if as_json:
         _print_json(report, place)
     else:
         _print(report, place)
     if report.failed:
         raise typer.Exit(Incomplete.exit_code)
+
+
+def _copied(
+    source: str, target: str, options: dict[str, Any], session: str | None, *, quiet: bool
+) -> tuple[CopyReport, str]:
+    """The report of a copy, and where it was made, in words."""
+    from rsdat.catalog.copying import copy_catalog
+    from rsdat.cli.computing import session_client
+    from rsdat.cli.data_words import copying
+
+    with session_client(session) as (client, place):
+        try:
+            with copying(silent=quiet) as progress:
+                report = copy_catalog(source, target, **options, client=client, progress=progress)
+        except KeyboardInterrupt:
+            print(
+                "rsdat: interrupted; the catalog is as before, and the same command goes on",
+                file=sys.stderr,
+            )
+            raise
+    return report, place
 
 
 def _print_json(report: CopyReport, place: str) -> None:
@@ -108,7 +122,7 @@ def _print_json(report: CopyReport, place: str) -> None:
 
 
 def _print(report: CopyReport, place: str) -> None:
-    from rsdat.cli.output import size
+    from rsdat.cli.data_words import size
 
     copied, skipped, failed = len(report.copied), len(report.skipped), len(report.failed)
     if report.dry_run:

@@ -162,7 +162,7 @@ def reading_of(options: Options, mask: bool) -> Reading:
         raise ConfigError(
             f"--on-error {options.on_error!r} is not possible", hint="use fail or skip"
         )
-    part, geometry = bbox_of(options.bbox), _geometry(options.clip)
+    part, geometry = bbox_of(options.bbox), geometry_in(options.clip)
     if geometry is not None and part is None:
         part = tuple(geometry.to_crs("EPSG:4326").boundingbox.bbox)
     return Reading(
@@ -177,7 +177,14 @@ def reading_of(options: Options, mask: bool) -> Reading:
     )
 
 
-def _geometry(file: str | None) -> Any:
+def geometry_in(file: str | None) -> Any:
+    """The geometry of a GeoJSON file.
+
+    Raises
+    ------
+    ConfigError
+        It holds none.
+    """
     if file is None:
         return None
     import json

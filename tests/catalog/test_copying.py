@@ -170,6 +170,21 @@ def test_what_is_not_at_the_target_can_be_left_out(source: Path, tmp_path: Path)
     assert "none of its assets is at the target" in reasons(report)
 
 
+def test_two_collections_may_hold_one_id(source: Path, tmp_path: Path) -> None:
+    features = []
+    for name in ("c", "d"):
+        own = f"{source.parent}/{name}/i0/x.json"
+        links = [{"rel": "self", "href": own}]
+        features.append({**an_item("i0"), "collection": name, "links": links})
+    place = write(tmp_path / "f.json", {"type": "FeatureCollection", "features": features})
+    report = copy_catalog(place, tmp_path / "target", drop_missing=True)
+    assert report.items == 1
+    assert {(one.collection, one.item) for one in report.copied} == {("c", "i0")}
+    assert {(one.collection, one.asset) for one in report.failed} == {
+        ("d", "red"), ("d", "nir"), ("d", None),
+    }  # fmt: skip
+
+
 def test_a_search_chooses_the_items(tmp_path: Path) -> None:
     items = [an_item(f"i{cover}", **{"eo:cloud_cover": cover}) for cover in (5, 15, 50)]
     source = write_catalog(tmp_path / "source", items)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import threading
 import time
+from pathlib import Path
 
 import pystac
 import pytest
 from shapely.geometry import shape
 
 from rsdat.catalog import make_catalog, search
-from rsdat.catalog.making import add_to_catalog
+from rsdat.catalog.adding import add_to_catalog
 from rsdat.catalog.updating import update_catalog
 from rsdat.catalog.validating import validate_catalog
 from rsdat.errors import ConfigError, DataError
@@ -172,16 +175,21 @@ def test_nothing_to_catalog(scenes, tmp_path):
 
 
 def test_a_catalog_appears_last(scenes, tmp_path, monkeypatch):
-    from rsdat.catalog import making
+    from rsdat.catalog import making, static
 
     written = []
     original = making.write_json
-    monkeypatch.setattr(
-        making, "write_json", lambda href, content: (written.append(href), original(href, content))
-    )
+
+    def write(href, content):
+        original(href, content)
+        written.append(href)
+
+    for module in (making, static):
+        monkeypatch.setattr(module, "write_json", write)
     make_catalog(scenes, tmp_path / "out")
     names = [href.rpartition("/")[2] for href in written]
-    assert names == [f"{A}.json", f"{B}.json", "collection.json", "catalog.json"]
+    assert set(names[:2]) == {f"{A}.json", f"{B}.json"}
+    assert names[2:] == ["collection.json", "catalog.json"]
 
 
 def test_added_files_join_their_item_or_make_a_new_one(catalog, scenes, tmp_path):
@@ -195,6 +203,73 @@ def test_added_files_join_their_item_or_make_a_new_one(catalog, scenes, tmp_path
     assert collection.extent.temporal.intervals[0][1].day == 11
     assert collection.extent.spatial.bboxes[0][2] > 4.4
     assert problems(catalog) == []
+
+
+def test_an_item_that_gets_files_keeps_what_was_known_of_it(catalog, tmp_path):
+    place = one(catalog).get_self_href()
+    known = json.loads(Path(place).read_text())
+    known["properties"] |= {"eo:cloud_cover": 12, "datetime": "2024-05-01T10:46:00Z"}
+    write(Path(place), known)
+    raster(tmp_path / "more" / A / "B03.tif")
+    add_to_catalog(catalog, tmp_path / "more")
+    found = one(catalog)
+    assert (found.properties["eo:cloud_cover"], found.datetime.hour) == (12, 10)
+    assert found.bbox == known["bbox"]
+    raster(tmp_path / "east" / A / "B02.tif", origin=(500_320, 5_700_000))
+    add_to_catalog(catalog, tmp_path / "east")
+    assert one(catalog).bbox[2] > known["bbox"][2]
+    assert one(catalog).bbox[0] == pytest.approx(known["bbox"][0])
+    assert problems(catalog) == []
+
+
+def test_an_item_that_is_there_stays_where_it_lies(tmp_path):
+    catalog = write_catalog(tmp_path / "c", [item("a")])
+    again = write(tmp_path / "a.json", item("a", platform="new"))
+    again_file = tmp_path / "c" / "c" / "a" / "item.json"
+    add_to_catalog(catalog, again)
+    assert one(catalog, "a").get_self_href() == str(again_file)
+    assert one(catalog, "a").properties["platform"] == "new"
+    assert len(list(tmp_path.rglob("c/c/a/*.json"))) == 1
+
+
+def test_an_id_is_no_way_out_of_the_catalog(tmp_path):
+    catalog = write_catalog(tmp_path / "c", [item("a")])
+    add_to_catalog(catalog, write(tmp_path / "x.json", item("../../out")))
+    assert not (tmp_path / "c" / "out").exists()
+    assert not (tmp_path / "out").exists()
+    assert {each.id for each in search(catalog)} == {"a", "../../out"}
+
+
+def test_several_items_are_read_and_written_at_one_time(scenes, catalog, tmp_path, monkeypatch):
+    from rsdat.catalog import static, updating
+
+    def together(module, name):
+        original, meet = getattr(module, name), threading.Barrier(2)
+
+        def met(*arguments):
+            meet.wait(20)
+            return original(*arguments)
+
+        monkeypatch.setattr(module, name, met)
+
+    for name in (A, B):
+        raster(tmp_path / "more" / name / "B03.tif")
+        os.utime(scenes / name / "B04.tif", (2e9, 2e9))
+    with monkeypatch.context():
+        together(static, "_write_item")
+        add_to_catalog(catalog, tmp_path / "more")
+    together(updating, "_read_again")
+    assert update_catalog(catalog).items == 2
+
+
+def test_an_update_names_each_file_that_it_cannot_use(scenes, catalog):
+    for name in (A, B):
+        (scenes / name / "B04.tif").write_text("no raster")
+    with pytest.raises(DataError, match=r"B04\.tif cannot be read"):
+        update_catalog(catalog)
+    made = update_catalog(catalog, on_error="skip")
+    assert (made.items, len(made.skipped)) == (0, 2)
+    assert len(search(catalog)) == 2
 
 
 def test_added_items_and_collections(catalog, tmp_path):

@@ -11,9 +11,9 @@ import fsspec
 import pytest
 
 from rsdat.catalog import make_catalog, open_catalog, search
+from rsdat.catalog.adding import add_to_catalog
 from rsdat.catalog.hrefs import joined, relative
 from rsdat.catalog.indexing import make_index
-from rsdat.catalog.making import add_to_catalog
 from rsdat.catalog.opening import ItemFile
 from rsdat.catalog.updating import update_catalog
 from rsdat.errors import DataError

@@ -38,7 +38,7 @@ def test_from_files_to_a_map(scenes, tmp_path):
     assert (made["items"], made["assets"]) == (1, 1)
     (scenes / "s_20240501_B04.tif").unlink()
     assert "is gone" in rsdat("update", catalog, "--prune").stderr
-    shown = rsdat("show", catalog, "--map", tmp_path / "map.png").stdout.splitlines()
+    shown = rsdat("summarise", catalog, "--map", tmp_path / "map.png").stdout.splitlines()
     assert shown[1].split()[:4] == ["scenes", "3", "2024-05-01", "2024-05-11"]
     assert Image.open(tmp_path / "map.png").width > 300
     assert "3 items" in rsdat("index", catalog).stdout
@@ -63,8 +63,22 @@ def test_a_broken_catalog_has_its_exit_code(tmp_path):
     assert "b/item.json does not exist" in rsdat("validate", catalog, code=8).stdout
     found = json.loads(rsdat("validate", catalog, "--json", code=8).stdout)
     assert found["checked"] == 3
-    shown = rsdat("show", catalog, "--json", code=8)
+    shown = rsdat("summarise", catalog, "--json", code=8)
     assert json.loads(shown.stdout)[0]["items"] == 1
     assert "left out: " in shown.stderr
     assert "does not exist" in rsdat("index", catalog, code=8).stderr
     assert not list(tmp_path.rglob("*.parquet*"))
+
+
+def test_what_a_search_prints_is_a_catalog_for_the_next_command(tmp_path):
+    catalog = write_catalog(tmp_path / "c", [item("a"), item("b", x=9.0), item("d", day=3)])
+    area = tmp_path / "area.json"
+    area.write_text(json.dumps({"type": "Feature", "geometry": item("a")["geometry"]}))
+    table = rsdat("search", catalog, "--geometry", area, "--sortby", "-datetime").stdout
+    assert [line.split()[0] for line in table.splitlines()] == ["ITEM", "d", "a"]
+    found = rsdat("search", catalog, "--bbox", "8,50,9,51", "--json").stdout
+    (tmp_path / "found.json").write_text(found)
+    again = json.loads(rsdat("search", tmp_path / "found.json", "--json").stdout)["features"]
+    assert [one["id"] for one in again] == ["b"]
+    assert again[0]["assets"]["red"]["href"] == str(tmp_path / "c" / "c" / "b" / "red.tif")
+    assert "no item of" in rsdat("search", catalog, "--where", "cover < 1", code=8).stderr
