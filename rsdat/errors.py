@@ -26,6 +26,8 @@ class RsdatError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"→ {hint}")  # tracebacks, also those of notebooks, end with it
 
     def __str__(self) -> str:
         # Of those that are an OSError, too, it would be the errno.

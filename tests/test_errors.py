@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import pickle
+import traceback
 
 import pytest
 
@@ -40,6 +41,13 @@ def test_other_words_make_no_other_error(error: RsdatError) -> None:
     assert type(other) is type(error)
     assert (str(other), other.hint) == ("c", "d")
     assert {**other.keywords(), "hint": error.hint} == error.keywords()
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_traceback_ends_with_the_next_step(error: RsdatError) -> None:
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        told = "".join(traceback.format_exception_only(one)).splitlines()
+        assert told[-1] == (f"→ {error.hint}" if error.hint else told[0])
 
 
 @pytest.mark.parametrize("kind", [NotFound, Unreachable, Missing, Damaged])

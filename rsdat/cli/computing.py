@@ -58,7 +58,8 @@ def session_client(session: str | None, came: list[int] | None = None) -> Iterat
 
 
 def _interrupted(error: BaseException) -> None:
-    notes = getattr(error, "__notes__", None) or ["nothing half-written is left"]
+    own = [] if isinstance(error, RsdatError) else getattr(error, "__notes__", [])
+    notes = own or ["nothing half-written is left"]
     print(f"rsdat: interrupted; {'; '.join(notes)}", file=sys.stderr)
 
 

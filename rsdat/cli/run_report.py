@@ -62,7 +62,7 @@ def say_results(
 
 
 def _left_out(skipped: Iterable[Skipped]) -> list[dict[str, Any]]:
-    from rsdat.raster.provenance import left_out
+    from rsdat.raster.skips import left_out
 
     return left_out(skipped)
 

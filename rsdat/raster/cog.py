@@ -12,14 +12,13 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsdat import __version__
-from rsdat.errors import ConfigError, RsdatError
+from rsdat.errors import ConfigError
 from rsdat.raster.files import settings
-from rsdat.raster.image import Image, Skipped
+from rsdat.raster.image import Image
 from rsdat.raster.progress import Report
 from rsdat.raster.tiles import current_client
 from rsdat.raster.writers.cog import assemble, check, directory_of
@@ -27,25 +26,12 @@ from rsdat.raster.writers.encode import check_compression, codec
 from rsdat.raster.writers.overviews import check_method, usual_method
 from rsdat.raster.writers.run import Job, Run, job
 from rsdat.raster.writers.workroom import Workroom, cannot_write, workroom
+from rsdat.raster.writers.written import Written, for_the_next_run
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["Written", "check_compression", "write_cog", "write_image"]
-
-
-@dataclass(frozen=True)
-class Written:
-    """A finished file, and what it took."""
-
-    path: Path
-    tiles: int
-    bytes: int
-    skipped: tuple[Skipped, ...]
-    """Sources that were left out, of all tiles."""
-    seconds: float
-    kept: int = 0
-    """Tiles that an earlier, interrupted run had computed."""
 
 
 def write_cog(
@@ -117,7 +103,7 @@ def write_cog(
     from rsdat.raster.writers.arrays import image_of
 
     image = image_of(data, dtype, scale, nodata)
-    return write_image(
+    written = write_image(
         image,
         path,
         compress=compress,
@@ -127,7 +113,8 @@ def write_cog(
         progress=progress,
         client=current_client(),
         resume=resume and hasattr(image.pixels, "dask"),
-    ).path
+    )
+    return Path(written.path)
 
 
 def write_image(
@@ -191,11 +178,21 @@ def write_image(
         workroom(work.target, fingerprint, resume=resume) as room,
     ):
         run = Run(work, room, progress, client)
-        with _for_the_next_run(run, room, work, resume), _disk_errors(work.target):
+        with (
+            for_the_next_run(lambda: run.done, work.tiles, room.clear, resume=resume),
+            _disk_errors(work.target),
+        ):
             work.check_disk()
             size = _finish(work, run, room, dict(tags or {}))
-    seconds = time.monotonic() - started
-    return Written(work.target, work.tiles, size, run.skipped, seconds, run.kept)
+    return Written(
+        path=str(work.target),
+        tiles=work.tiles,
+        bytes=size,
+        skipped=run.skipped,
+        seconds=time.monotonic() - started,
+        kept=run.kept,
+        levels=len(work.passes[0].shapes),
+    )
 
 
 def _finish(work: Job, run: Run, room: Workroom, tags: dict[str, str]) -> int:
@@ -205,9 +202,13 @@ def _finish(work: Job, run: Run, room: Workroom, tags: dict[str, str]) -> int:
     parts = run.parts()
     finished = room.path / "finished.tif"
     bands = len(work.image.bands)
-    size = assemble(finished, work.target, main, work.passes, parts, bands)
-    check(finished, bands, len(work.passes[0].shapes))
-    os.replace(finished, work.target)
+    try:
+        size = assemble(finished, work.target, main, work.passes, parts, bands)
+        check(finished, bands, len(work.passes[0].shapes))
+        os.replace(finished, work.target)
+    except BaseException:
+        finished.unlink(missing_ok=True)
+        raise
     room.clear()
     return size
 
@@ -223,21 +224,3 @@ def _disk_errors(target: Path) -> Iterator[None]:
         cause = error.strerror if isinstance(error, OSError) else None
         cause = cause or str(error.__cause__ or error).strip() or type(error).__name__
         raise cannot_write(target, cause) from error
-
-
-@contextmanager
-def _for_the_next_run(run: Run, room: Workroom, work: Job, resume: bool) -> Iterator[None]:
-    """After an error or an interrupt: leave the tiles that are done, and say so."""
-    try:
-        yield
-    except BaseException as error:
-        (room.path / "finished.tif").unlink(missing_ok=True)
-        if not resume or not run.done:
-            room.clear()
-            raise
-        words = f"{run.done} of {work.tiles} tiles are kept; run again to continue"
-        if isinstance(error, RsdatError):
-            hint = f"{error.hint}; {words}" if error.hint else words
-            raise error.reworded(error.message, hint=hint) from error
-        error.add_note(words)
-        raise

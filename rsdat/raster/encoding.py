@@ -51,7 +51,8 @@ class Encoding:
         unknown = np.isnan(values)
         for plane, unit in zip(values, self.units, strict=True):
             if unit != 1.0:
-                np.divide(plane, np.float32(unit), out=plane)
+                with np.errstate(over="ignore"):  # what is too large is clipped, as infinity is
+                    np.divide(plane, np.float32(unit), out=plane)
         np.rint(values, out=values)
         np.clip(values, np.float32(low), np.float32(high), out=values)
         values[unknown] = self.nodata

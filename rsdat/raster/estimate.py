@@ -111,7 +111,7 @@ def explain(
     chain: Chain,
     *,
     dtype: str | None = None,
-    memory: float | None = None,
+    memory: float | str | None = None,
     client: Any | None = None,
     zarr: bool = False,
 ) -> Estimate:
@@ -183,7 +183,7 @@ def _program(chain: Chain) -> int:
 
 
 def _in_tiles(
-    chain: Chain, image: Image, memory: float | None, threads: int
+    chain: Chain, image: Image, memory: float | str | None, threads: int
 ) -> tuple[int, tuple[int, int]]:
     from rsdat.raster.chains.ends import tiling
     from rsdat.raster.writers.run import tiles
@@ -192,10 +192,13 @@ def _in_tiles(
     return tiles(image, threads, given["tile"], given["memory"])
 
 
-def _in_shards(image: Image, memory: float | None, threads: int) -> tuple[int, tuple[int, int]]:
+def _in_shards(
+    image: Image, memory: float | str | None, threads: int
+) -> tuple[int, tuple[int, int]]:
+    from rsdat.raster.chains.ends import bytes_of
     from rsdat.raster.writers.zarr_layout import CHUNK, cut
 
-    found = cut(image, None, CHUNK, True, None if memory is None else int(memory), threads)
+    found = cut(image, None, CHUNK, True, bytes_of(memory), threads)
     return found.threads, found.levels[0].shard
 
 

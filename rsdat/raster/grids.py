@@ -18,6 +18,8 @@ from rsdat.raster.sources import Declared
 #: Edge of a default chunk, in pixels: 16 MB of float32, some hundred tasks for a Sentinel-2 scene.
 CHUNK = 2048
 _CHUNK_BYTES = 128_000_000
+#: Pixels that an edge may have, in GDAL and in TIFF.
+_LONGEST = 2**31 - 1
 
 Bounds = tuple[float, float, float, float]
 
@@ -171,10 +173,6 @@ def _resolution(
     asked: float | None, model: GeoBox, crs: CRS, area: BoundingBox
 ) -> tuple[float, float]:
     if asked is not None:
-        if asked <= 0:
-            raise ConfigError(
-                f"resolution {asked} is not positive", hint="give it in the CRS's own unit"
-            )
         return float(asked), float(asked)
     if crs == model.crs:
         return abs(model.resolution.x), abs(model.resolution.y)
@@ -190,6 +188,11 @@ def _snapped(
     (width, height), (x0, y0) = size, origin
     left, right = _cells((area.left - x0) / width, (area.right - x0) / width)
     top, bottom = _cells((y0 - area.top) / height, (y0 - area.bottom) / height)
+    if max(bottom - top, right - left) > _LONGEST:
+        raise ConfigError(
+            f"pixels of {width:g} × {height:g} make a grid of {bottom - top} × {right - left}",
+            hint="give a larger resolution, in the CRS's own unit, or a smaller bbox",
+        )
     transform = Affine(width, 0, x0 + left * width, 0, -height, y0 - top * height)
     return GeoBox((bottom - top, right - left), transform, crs)
 

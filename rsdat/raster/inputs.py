@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
 from rsdat.catalog import search
+from rsdat.catalog.antimeridian import bounding_area
 from rsdat.errors import ConfigError, DataError
 from rsdat.raster.files import Header, header
 from rsdat.raster.grids import Bounds, declared_geobox
@@ -22,7 +26,7 @@ Items = Iterable[pystac.Item] | pystac.Item | pystac.Catalog
 
 
 def ordered(items: Items) -> list[pystac.Item]:
-    """Items sorted by time.
+    """Items sorted by time, each once: what is given twice would count twice in a composite.
 
     Raises
     ------
@@ -35,7 +39,24 @@ def ordered(items: Items) -> list[pystac.Item]:
     for item in listed:
         if not isinstance(item, pystac.Item):
             raise _not_items(item)
-    return sorted(listed, key=lambda item: (item_time(item), item.id))
+    return sorted(_once(listed), key=lambda item: (item_time(item), item.id))
+
+
+def _once(items: list[pystac.Item]) -> list[pystac.Item]:
+    """Items without those that have the id, the collection and the files of one before."""
+    ids = [(item.id, item.collection_id) for item in items]
+    if len(set(ids)) == len(ids):
+        return items
+    found: dict[Any, pystac.Item] = {}
+    for key, item in zip(ids, items, strict=True):
+        files = frozenset((name, asset.href) for name, asset in item.assets.items())
+        found.setdefault((key, files), item)
+    if len(found) < len(items):
+        warnings.warn(
+            f"{len(items) - len(found)} of {len(items)} items were given twice, and count once",
+            stacklevel=4,  # of chain() and of load()
+        )
+    return list(found.values())
 
 
 def _listed(items: Any) -> list[Any]:
@@ -81,8 +102,11 @@ def check_request(
     resampling: str,
 ) -> None:
     """Refuse bands, grids and resamplings that cannot be meant."""
-    if not bands:
-        raise ConfigError("no bands were named", hint='name some, as ["red", "nir"]')
+    if not bands or not all(isinstance(band, str) and band for band in bands):
+        raise ConfigError(
+            f"bands {list(bands)!r} are no names" if bands else "no bands were named",
+            hint='name some, as ["red", "nir"]',
+        )
     if len(set(bands)) < len(bands):
         raise ConfigError(f"a band is named twice in {', '.join(bands)}", hint="name each once")
     if geobox is not None and not (bbox is None and resolution is None and crs is None):
@@ -90,10 +114,42 @@ def check_request(
             "a geobox already says the extent, resolution and CRS",
             hint="give either geobox, or bbox, resolution and crs",
         )
+    check_grid(geobox)
+    _check_part(bbox, resolution)
     if resampling not in Resampling.__members__:
         raise ConfigError(
             f"resampling {resampling!r} is not known",
             hint=f"use one of {', '.join(Resampling.__members__)}",
+        )
+
+
+def check_grid(geobox: Any) -> None:
+    """Refuse what is given as a grid and is none; None is one that is to be decided.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if geobox is not None and not (isinstance(geobox, GeoBox) and geobox.crs is not None):
+        raise ConfigError(
+            f"{type(geobox).__name__} is no grid with a CRS",
+            hint="give an odc.geo.geobox.GeoBox, as chain.geobox or dataset.odc.geobox",
+        )
+
+
+def _check_part(bbox: Any, resolution: Any) -> None:
+    if bbox is not None:
+        try:
+            west, south, east, north = (float(number) for number in bbox)
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"bbox {bbox!r} is not four numbers", hint="give (west, south, east, north)"
+            ) from None
+        bounding_area((west, south, east, north))
+    if resolution is not None and not (isinstance(resolution, Real) and 0 < resolution < math.inf):
+        raise ConfigError(
+            f"resolution {resolution!r} is not a positive number",
+            hint="give the edge of a pixel in the CRS's own unit",
         )
 
 

@@ -20,6 +20,7 @@ from rsdat.raster.profile_places import Place, Target, as_point, locate, places_
 from rsdat.raster.profile_plot import plot_profile
 from rsdat.raster.profile_sums import STATISTICS, Sums
 from rsdat.raster.progress import Progress, Report
+from rsdat.raster.skips import warn_of
 from rsdat.raster.tiles import compute, current_client
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def profile(
     count = 1 if times is None else len(times)
     sums = Sums((len(named), count, len(plan.axis.bands)), wanted)
     run = _Run(plan, wanted, client or current_client(), progress)
-    skipped = run.add(targets, sums)
+    skipped = dict.fromkeys(chain.skipped) | run.add(targets, sums)
     small = [number for number in targets if not sums.pixels[number]]
     points = {number: as_point(targets[number], plan.geobox) for number in small}
     skipped |= run.add({number: one for number, one in points.items() if one}, sums)
@@ -208,13 +209,14 @@ def _edges(plan: Plan) -> tuple[int, int]:
 def _notes(
     outside: Sequence[str], cut: Sequence[str], skipped: Mapping[Skipped, None]
 ) -> dict[str, list[str]]:
-    """Attributes that name what is missing; warns of places without pixels."""
+    """Attributes that name what is missing; warns of it."""
     if outside:
         more = f" and {len(outside) - 5} more" if len(outside) > 5 else ""
         warnings.warn(
             f"outside the items or the chain's grid: {', '.join(outside[:5])}{more}",
             stacklevel=4,
         )
+    warn_of(skipped, stacklevel=4)
     unread = [f"{one.item} {one.asset}: {one.reason}" for one in skipped]
     notes = {"outside": list(outside), "cut": list(cut), "skipped": unread}
     return {name: texts for name, texts in notes.items() if texts}

@@ -4,35 +4,42 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pystac
 
 from rsdat.catalog.describe import ZARR, Band, Contents, description
 from rsdat.errors import DataError
 from rsdat.raster.image import Image, Skipped
+from rsdat.raster.skips import left_out
 from rsdat.storage import absolute, is_remote, shown, write_atomically
 from rsdat.storage.transfer_places import place_of
 
 if TYPE_CHECKING:
-    from rsdat.raster import cog
     from rsdat.raster.chains.builder import Chain
-    from rsdat.raster.writers import zarr
-
-W = TypeVar("W", "cog.Written", "zarr.Written")
+    from rsdat.raster.writers.written import Written
 
 #: Where a STAC item says what was left out.
 SKIPPED = "rsdat:skipped"
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What is wanted beside a result."""
+
+    item: bool
+    preview: bool
+
+
 def beside(path: str | os.PathLike[str], suffix: str) -> str:
-    """The place of what belongs to a result: ``out.tif`` and ``out.zarr`` have ``out.json``."""
-    folder, slash, name = absolute(path).rstrip("/").rpartition("/")
-    return f"{folder}{slash}{os.path.splitext(name)[0]}{suffix}"
+    """The place of what belongs to a result: ``o.json`` of ``o.tif``; of stores ``o.zarr.json``."""
+    place = absolute(path).rstrip("/")
+    stem, kind = os.path.splitext(place)
+    return f"{stem if kind.lower() in ('.tif', '.tiff') else place}{suffix}"
 
 
 def check_free(inputs: Sequence[pystac.Item], path: str | os.PathLike[str]) -> None:
@@ -54,47 +61,42 @@ def check_free(inputs: Sequence[pystac.Item], path: str | os.PathLike[str]) -> N
     if any(href and absolute(href) == target for href in hrefs):
         raise DataError(f"output {shown(target)} is one of the inputs", hint="choose another name")
     item = beside(target, ".json")
-    if not is_remote(item) and os.path.lexists(item) and not _describes_a_result(item):
+    if is_remote(item) or not os.path.lexists(item):
+        return
+    described = _described_result(item)
+    if described is None:
         raise DataError(
             f"{item} is there, and is no description of an earlier result",
             hint="choose another name for the output: its description is put there",
         )
+    if described != name and os.path.lexists(os.path.join(os.path.dirname(item), described)):
+        raise DataError(
+            f"{item} describes {described}, which lies beside it",
+            hint=f"choose another name for the output than {name}: its description is put there",
+        )
 
 
-def finish(chain: Chain, image: Image, written: W, *, describe: bool, preview: bool) -> W:
+def finish(chain: Chain, image: Image, written: Written, wanted: Beside) -> Written:
     """Put the item and the picture of a result beside it; what was written, with all left out.
 
     What lies there of an earlier result goes first: it is not true of the new one.
     """
     skipped = tuple(dict.fromkeys([*chain.skipped, *written.skipped]))
     place, item = absolute(written.path), beside(written.path, ".json")
-    picture: str | None = beside(place, ".png")
-    if is_remote(place):
-        picture = None
-    elif _describes_a_result(item):
+    picture = None if is_remote(place) else beside(place, ".png")
+    if picture is not None and _described_result(item) == os.path.basename(place):
         for old in (item, picture):
             with suppress(OSError):
-                os.unlink(str(old))
-    if picture is not None and preview:
-        from rsdat.raster.preview import preview as make_preview
+                os.unlink(old)
+    if picture is not None and wanted.preview:
+        from rsdat.raster.preview import preview
 
-        make_preview(place, picture)
-    if describe:
-        seen = os.path.basename(picture) if picture and preview else None
-        _put(item, _described(chain, image, place, skipped, seen))
-    return replace(written, skipped=skipped)
-
-
-def left_out(skipped: Iterable[Skipped]) -> list[dict[str, Any]]:
-    """What was left out as plain JSON values: one entry for each item and asset.
-
-    ``reason`` is that of the first place where it could not be read, ``places`` how many there are.
-    """
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for one in skipped:
-        entry = {"item": one.item, "asset": one.asset, "reason": one.reason, "places": 0}
-        found.setdefault((one.item, one.asset), entry)["places"] += 1
-    return list(found.values())
+        preview(place, picture)
+    else:
+        picture = None
+    if wanted.item:
+        _put(item, _described(chain, image, place, skipped, picture))
+    return replace(written, skipped=skipped, item=item if wanted.item else None, preview=picture)
 
 
 def _described(
@@ -114,7 +116,7 @@ def _described(
         contents,
         inputs or chain.items,
         chain.words(),
-        preview=preview,
+        preview=None if preview is None else os.path.basename(preview),
         properties=properties,
     )
 
@@ -127,8 +129,10 @@ def _put(place: str, content: bytes) -> None:
     found.fs.pipe_file(found.path, content)
 
 
-def _describes_a_result(path: str) -> bool:
+def _described_result(path: str) -> str | None:
+    """The file or store that an item of ours describes; None where it is no such item."""
     try:
-        return "rsdat:chain" in json.loads(Path(path).read_text())["properties"]
+        item = json.loads(Path(path).read_text())
+        return str(item["assets"]["data"]["href"]) if "rsdat:chain" in item["properties"] else None
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return None

@@ -21,8 +21,6 @@ from rsdat.raster.indices import INDICES, find_index
 from rsdat.raster.kernels import check_method
 from rsdat.raster.outputs import is_store, output, outputs, outputs_by_date
 from rsdat.raster.progress import Report
-from rsdat.raster.provenance import beside
-from rsdat.storage import is_remote
 
 #: Outputs of a run that are looked at to estimate all of it.
 _SAMPLED = 8
@@ -249,8 +247,8 @@ def _made(job: Job, storage: Storage, counter: Report | None) -> Result:
     inputs = tuple(job.chain.items[one].id for one in stack.meeting(job.chain.geobox))
     return Result(
         job.path,
-        None if is_remote(job.path) else beside(job.path, ".png"),
-        beside(job.path, ".json"),
+        written.preview,
+        str(written.item),
         inputs,
         written.bytes,
         written.skipped,

@@ -11,7 +11,7 @@ import pytest
 import rasterio
 
 from rsdat.errors import ConfigError, DataError
-from rsdat.raster import composite, load, mask_clouds, ndvi
+from rsdat.raster import chain, composite, load, mask_clouds, ndvi
 
 
 @pytest.fixture
@@ -108,6 +108,51 @@ def test_what_contradicts_itself(item):
         mask_clouds(ds)
     with pytest.raises(ConfigError, match="mode"):
         composite(ds, "mode")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"resolution": 0}, "resolution 0 is not a positive number"),
+        ({"resolution": float("nan")}, "resolution nan"),
+        ({"resolution": float("inf")}, "resolution inf"),
+        ({"resolution": "10"}, "resolution '10'"),
+        ({"resolution": (10, 20)}, r"resolution \(10, 20\)"),
+        ({"resolution": 1e-9}, "make a grid of 640000000000 × 640000000000"),
+        ({"bbox": (1, 2, 3)}, "is not four numbers"),
+        ({"bbox": "1,2,3,4"}, "is not four numbers"),
+        ({"bbox": (float("nan"),) * 4}, "is not on the earth"),
+        ({"bbox": (600_000, 4_999_000, 600_640, 5_000_000)}, "is not on the earth"),
+        ({"bbox": (10.27, 45.2, 10.28, 45.1)}, "south above its north"),
+        ({"geobox": (64, 64)}, "tuple is no grid with a CRS"),
+        ({"crs": "EPSG:0"}, "CRS 'EPSG:0' is not known"),
+    ],
+)
+@pytest.mark.parametrize("door", [load, lambda *given, **more: chain(*given, **more).geobox])
+def test_a_grid_that_cannot_be_meant(item, door, wrong, said):
+    with pytest.raises(ConfigError, match=said) as caught:
+        door([item], "red", **wrong)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("bands", [[], "", ["red", None], ["red", 4]])
+def test_bands_that_are_no_names(item, bands):
+    for door in (load, chain):
+        with pytest.raises(ConfigError, match=r"no names|no bands"):
+            door([item], bands)
+
+
+def test_an_item_that_is_given_twice_counts_once(item, scenes):
+    path = scenes.write("other", np.full((64, 64), 3500, "uint16"), block=16, nodata=0)
+    other = scenes.item("scene", {"red": path})  # of the same id, and another image
+    with pytest.warns(UserWarning, match="1 of 3 items were given twice") as caught:
+        ds = load([item, other, item.clone()], "red")
+    assert ds.sizes["time"] == 2
+    assert [one.filename for one in caught if one.category is UserWarning] == [__file__]
+    with pytest.warns(UserWarning, match="1 of 2 items were given twice") as caught:
+        made = chain([item, item], "red")
+    assert [one.filename for one in caught if one.category is UserWarning] == [__file__]
+    assert (made.composite("count").evaluate() == 1).all()
 
 
 def test_stored_integers_of_items_that_differ_in_offset_are_refused(sentinel2):

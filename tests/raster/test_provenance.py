@@ -15,11 +15,12 @@ import rsdat
 from rsdat import chain
 from rsdat.errors import DataError
 from rsdat.raster.image import Skipped
-from rsdat.raster.provenance import beside, left_out
+from rsdat.raster.provenance import beside
+from rsdat.raster.skips import left_out
 
 
 def described(path: Path) -> dict:
-    return json.loads(path.with_suffix(".json").read_text())
+    return json.loads(Path(beside(path, ".json")).read_text())
 
 
 @pytest.mark.filterwarnings("ignore:.*LocalValidator.*:DeprecationWarning")
@@ -106,12 +107,45 @@ def test_inputs_and_foreign_files_are_not_written_over(sentinel2, tmp_path):
     made = chain(items, ["red"]).composite("mean")
     with pytest.raises(DataError, match="is one of the inputs"):
         made.to_cog(items[0].assets["red"].href)
-    (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(DataError, match="no description of an earlier result"):
-        made.to_zarr(tmp_path / "a.zarr")
-    assert not (tmp_path / "a.zarr").exists()
-    made.to_cog(tmp_path / "a.tif", describe=False)
-    assert (tmp_path / "a.json").read_text() == "{}"
+    for name, item, write in (("a.tif", "a.json", made.to_cog), ("a", "a.json", made.to_zarr)):
+        (tmp_path / item).write_text("{}")
+        with pytest.raises(DataError, match="no description of an earlier result"):
+            write(tmp_path / name)
+        assert not (tmp_path / name).exists()
+        write(tmp_path / name, describe=False)
+        assert (tmp_path / item).read_text() == "{}"
+
+
+def test_a_file_and_a_store_of_one_name_have_an_item_each(sentinel2, tmp_path):
+    made = chain(sentinel2(), ["red"]).composite("mean")
+    file = made.to_cog(tmp_path / "a.tif", preview=True)
+    store = made.to_zarr(tmp_path / "a.zarr", preview=True)
+    for written in (file, store):
+        assert written.item is not None
+        item = pystac.Item.from_file(written.item)
+        assert item.assets["data"].href == Path(written.path).name
+        assert written.preview == str(tmp_path / item.assets["preview"].href)
+    assert file.item != store.item
+    assert {path.name for path in tmp_path.glob("a.*")} == {
+        *("a.tif", "a.json", "a.png"),
+        *("a.zarr", "a.zarr.json", "a.zarr.png"),
+    }
+
+
+def test_the_item_of_another_result_is_not_written_over(sentinel2, tmp_path):
+    made = chain(sentinel2(), ["red"]).composite("mean")
+    made.to_cog(tmp_path / "a.tif")
+    before = (tmp_path / "a.json").read_bytes()
+    with pytest.raises(
+        DataError, match=r"a\.json describes a\.tif, which lies beside it"
+    ) as caught:
+        made.to_cog(tmp_path / "a.tiff")
+    assert "another name" in caught.value.hint
+    assert not (tmp_path / "a.tiff").exists()
+    assert (tmp_path / "a.json").read_bytes() == before
+    (tmp_path / "a.tif").unlink()  # what it describes is gone: it is free
+    made.to_cog(tmp_path / "a.tiff")
+    assert pystac.Item.from_file(str(tmp_path / "a.json")).assets["data"].href == "a.tiff"
 
 
 def test_a_store_at_an_address_has_its_item_there(sentinel2):
@@ -119,7 +153,7 @@ def test_a_store_at_an_address_has_its_item_there(sentinel2):
 
     made = chain(sentinel2(), ["red"])
     made.to_zarr("memory://results/a.zarr", preview=True)
-    item = json.loads(fsspec.filesystem("memory").cat_file("/results/a.json"))
+    item = json.loads(fsspec.filesystem("memory").cat_file("/results/a.zarr.json"))
     assert item["id"] == "a"
     assert set(item["assets"]) == {"data"}
     assert beside("s3://bucket/a.b/c", ".json") == "s3://bucket/a.b/c.json"

@@ -78,7 +78,7 @@ def chain(
     --------
     >>> rsdat.chain(items, ["red", "nir"]).mask_clouds().index("ndvi").composite("median")
     """
-    names = (bands,) if isinstance(bands, str) else tuple(bands)
+    names = (bands,) if isinstance(bands, str) else tuple(bands or ())
     check_request(names, geobox, bbox, resolution, crs, resampling)
     if on_error not in ("fail", "skip"):
         raise ConfigError(f"on_error {on_error!r} is not known", hint="use fail or skip")

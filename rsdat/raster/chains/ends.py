@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from rsdat.config.units import parse_memory
+from rsdat.errors import ConfigError
 from rsdat.raster.chains.composites import Composite, Mosaic
 from rsdat.raster.chains.plan import Plan
 from rsdat.raster.chains.sizes import EDGES, MEMORY, blocks_of, bytes_per_pixel, far, tile_edge
@@ -21,16 +24,15 @@ from rsdat.raster.chains.steps import Apply, Clip
 from rsdat.raster.chains.water import FREQUENCY_BANDS, WaterMask
 from rsdat.raster.encoding import Encoding, encoding
 from rsdat.raster.image import Image
-from rsdat.raster.provenance import check_free, finish
-from rsdat.raster.tiles import current_client
+from rsdat.raster.provenance import Beside, check_free, finish
+from rsdat.raster.skips import warn_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from rsdat.raster import cog
     from rsdat.raster.chains.builder import Chain
     from rsdat.raster.files import Header
-    from rsdat.raster.writers import zarr
+    from rsdat.raster.writers.written import Written
 
 Array = NDArray[Any]
 
@@ -183,9 +185,19 @@ def to_xarray(chain: Chain, chunks: Mapping[str, int] | int | None = None) -> xr
     return xr.DataArray(data, coordinates, dims, attrs=attributes)
 
 
+#: Sources that were missing from a tile of a plan, and of which this process has warned.
+_TOLD: WeakKeyDictionary[Plan, set[tuple[str, str]]] = WeakKeyDictionary()
+
+
 def block(plan: Plan, top: int, bottom: int, left: int, right: int) -> Array:
     """The pixels of one tile: what a Dask task of :func:`to_xarray` does."""
-    return plan.pixels((slice(top, bottom), slice(left, right))).values
+    computed = plan.pixels((slice(top, bottom), slice(left, right)))
+    if computed.skipped:
+        told = _TOLD.setdefault(plan, set())
+        new = [one for one in computed.skipped if (one.item, one.asset) not in told]
+        told.update((one.item, one.asset) for one in new)
+        warn_of(new)
+    return computed.values
 
 
 def _chunks(
@@ -206,55 +218,89 @@ def _spans(sizes: Sequence[int]) -> list[tuple[int, int]]:
     return [(end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
 
-#: dtype, scale and nodata, as asked for.
-Stored = tuple[str | None, float | Mapping[str, float] | None, float | None]
+@dataclass(frozen=True)
+class Stored:
+    """How numbers are stored, as asked for."""
+
+    dtype: str | None
+    scale: float | Mapping[str, float] | None
+    nodata: float | None
 
 
 def to_cog(
     chain: Chain,
     path: str | os.PathLike[str],
     stored: Stored,
-    memory: float | None,
-    beside: tuple[bool, bool],
+    beside: Beside,
+    memory: float | str | None,
+    tile: int | tuple[int, int] | None,
     options: Mapping[str, Any],
-) -> cog.Written:
-    """A chain as a cloud optimised GeoTIFF, ``beside`` it an item and a picture where wanted."""
+) -> Written:
+    """A chain as a cloud optimised GeoTIFF, ``beside`` it what is wanted there."""
     from rsdat.raster.cog import write_image
 
-    describe, preview = beside
-    if describe:
-        check_free(chain.items, path)
-    image = image_of(chain, *stored, flat=True)
-    given = {**tiling(chain, image, memory), "client": current_client(), **options}
-    written = write_image(image, path, **given)
-    return finish(chain, image, written, describe=describe, preview=preview)
+    def write(image: Image) -> Written:
+        cut = tiling(chain, image, memory) if tile is None else {"tile": tile}
+        return write_image(image, path, **cut, **options)
+
+    return _written(chain, path, stored, beside, write, flat=True)
 
 
 def to_zarr(
     chain: Chain,
     store: str | os.PathLike[str],
     stored: Stored,
-    memory: float | None,
-    beside: tuple[bool, bool],
+    beside: Beside,
+    memory: float | str | None,
     options: Mapping[str, Any],
-) -> zarr.Written:
-    """A chain as a Zarr store, ``beside`` it an item and a picture where wanted."""
+) -> Written:
+    """A chain as a Zarr store, ``beside`` it what is wanted there."""
     from rsdat.raster.writers.zarr import write_image
 
-    describe, preview = beside
-    if describe:
-        check_free(chain.items, store)
-    image = image_of(chain, *stored)
-    given = {"client": current_client(), **options}
-    if memory is not None:
-        given["memory"] = int(memory)
-    written = write_image(image, store, **given)
-    return finish(chain, image, written, describe=describe, preview=preview)
+    def write(image: Image) -> Written:
+        return write_image(image, store, memory=bytes_of(memory), **options)
+
+    return _written(chain, store, stored, beside, write, flat=False)
 
 
-def tiling(chain: Chain, image: Image, memory: float | None) -> dict[str, int]:
+def _written(
+    chain: Chain,
+    place: str | os.PathLike[str],
+    stored: Stored,
+    beside: Beside,
+    write: Callable[[Image], Written],
+    *,
+    flat: bool,
+) -> Written:
+    if beside.item:
+        check_free(chain.items, place)
+    image = image_of(chain, stored.dtype, stored.scale, stored.nodata, flat=flat)
+    return finish(chain, image, write(image), beside)
+
+
+def tiling(chain: Chain, image: Image, memory: float | str | None) -> dict[str, Any]:
     """How the writer of COGs is to cut a chain: by the memory named, else as usual."""
-    return {"tile": usual_tile(chain, image)} if memory is None else {"memory": int(memory)}
+    if memory is None:
+        return {"tile": usual_tile(chain, image)}
+    return {"memory": bytes_of(memory)}
+
+
+def bytes_of(memory: float | str | None) -> int | None:
+    """Bytes of a number, or of a text such as ``2GB``; None of None.
+
+    Raises
+    ------
+    ConfigError
+        It is neither.
+    """
+    if memory is None:
+        return None
+    try:
+        return parse_memory(memory if isinstance(memory, str) else int(memory))
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(
+            f"memory {memory!r} is no size", hint="give bytes, as 2e9, or a text such as 2GB"
+        ) from None
 
 
 def usual_tile(chain: Chain, image: Image) -> int:

@@ -51,12 +51,19 @@ def _from_mapping(given: Any) -> Geometry:
             merged = unary_union([shape(one["geometry"]) for one in mapping["features"]])
         else:
             merged = shape(mapping["geometry"] if mapping["type"] == "Feature" else mapping)
-        return Geometry(merged, "EPSG:4326")
     except Exception as error:
         raise ConfigError(
             f"{type(given).__name__} is no geometry: {error}",
             hint="give GeoJSON in degrees, or odc.geo.geom.Geometry with its own CRS",
         ) from None
+    west, south, east, north = merged.bounds if not merged.is_empty else (0.0, 0.0, 0.0, 0.0)
+    # Metres taken for degrees go round the earth so often that it looks like a standstill.
+    if not (-90 <= south <= north <= 90 and -360 <= west <= east <= 360):
+        raise ConfigError(
+            f"the geometry from {west:g},{south:g} to {east:g},{north:g} is not in degrees",
+            hint="give an odc.geo.geom.Geometry, which names its CRS, or degrees",
+        )
+    return Geometry(merged, "EPSG:4326")
 
 
 def projected(geometry: Geometry, geobox: GeoBox) -> Any:

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, cast
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from rsdat.errors import DataError
+
 if TYPE_CHECKING:
     import xarray as xr
 
-    from rsdat.raster import cog
     from rsdat.raster.chains.builder import Chain
     from rsdat.raster.estimate import Estimate
     from rsdat.raster.preview import Picture
     from rsdat.raster.progress import Report
-    from rsdat.raster.writers import zarr
+    from rsdat.raster.writers.written import Written
 
 Array = NDArray[Any]
 
@@ -29,16 +30,32 @@ class Results:
         """Compute it here, in one piece: (band, y, x), or (time, band, y, x) without a composite.
 
         Physical float32, NaN where there is no data; classes as the files' integers. Pixels are
-        those that the whole result has there.
+        those that the whole result has there. With ``on_error="skip"`` a warning names what was
+        left out, with its item, asset and place.
         """
+        from rsdat.raster.inputs import check_grid
+        from rsdat.raster.skips import warn_of
+
         chain = cast("Chain", self)
-        return chain.plan.evaluate(geobox or chain.geobox).values
+        check_grid(geobox)
+        wanted = geobox or chain.geobox
+        try:
+            computed = chain.plan.evaluate(wanted)
+        except MemoryError as error:
+            raise DataError(
+                f"a grid of {wanted.shape[0]} × {wanted.shape[1]} pixels does not fit into memory",
+                hint="evaluate a part of it (chain.geobox[:1024, :1024]), or use to_xarray() or "
+                "to_cog(), which compute it in tiles",
+            ) from error
+        warn_of([*chain.skipped, *computed.skipped], stacklevel=2)
+        return computed.values
 
     def to_xarray(self, chunks: Mapping[str, int] | int | None = None) -> xr.DataArray:
         """A lazy DataArray (band, y, x) or (time, band, y, x) on Dask: one task a tile.
 
         ``chunks`` sizes ``y`` and ``x`` (-1: one chunk); default: what fits the files' blocks.
-        ``.to_dataset("band")`` makes a variable of each band.
+        ``.to_dataset("band")`` makes a variable of each band. With ``on_error="skip"`` warnings
+        name what was left out; each source once, at the first tile that lacks it.
         """
         from rsdat.raster.chains.ends import to_xarray
 
@@ -51,31 +68,44 @@ class Results:
         dtype: str | None = None,
         scale: float | Mapping[str, float] | None = None,
         nodata: float | None = None,
-        memory: float | None = None,
+        compress: str = "zstd",
+        level: int | None = None,
+        overview_resampling: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        tile: int | tuple[int, int] | None = None,
+        memory: float | str | None = None,
+        client: Any | None = None,
+        progress: Report | None = None,
+        resume: bool = True,
         describe: bool = True,
         preview: bool = False,
-        **options: Any,
-    ) -> cog.Written:
+    ) -> Written:
         """Compute it and write a cloud optimised GeoTIFF with overviews, and its STAC item.
 
-        Computes on the current Dask client (a session's workers) where there is one, else in
-        threads of this process. The file appears when it is complete; an interrupted run is gone on
-        with by the same call.
+        The file appears when it is complete; an interrupted run is gone on with by the same call.
 
         Parameters
         ----------
         dtype, scale, nodata
             How numbers are stored, as in :func:`rsdat.write_cog`; ``scale`` may be one a band.
+            Classes, counts and days are whole numbers: they are stored as they are.
+        compress, level, overview_resampling, tags, resume
+            As in :func:`rsdat.write_cog`.
+        tile
+            Rows and columns of the tiles, multiples of 512, instead of ``memory``.
         memory
-            Bytes that the tiles in work may take together (on a cluster: in one worker's thread).
+            Bytes that the tiles in work may take together (on a cluster: in one worker's thread);
+            a number, or a text such as ``2GB``.
+        client
+            The Dask client to compute on; default the current one (a session's workers), else
+            threads of this process.
+        progress
+            Called with a :class:`~rsdat.raster.progress.Progress` after each tile.
         describe
             Whether to write a STAC item beside it (``out.json``): the inputs, the chain, what was
             left out, and where it lies.
         preview
             Whether to write a picture beside it (``out.png``).
-        **options
-            ``compress``, ``level``, ``overview_resampling``, ``tags``, ``progress``, ``tile``,
-            ``resume`` and ``client`` of :func:`rsdat.raster.cog.write_image`.
 
         Returns
         -------
@@ -83,13 +113,26 @@ class Results:
 
         Raises
         ------
+        ConfigError
+            An option is not possible.
         DataError
             A file cannot be read or written; or something else lies where the item would be.
         """
-        from rsdat.raster.chains.ends import to_cog
+        from rsdat.raster.chains.ends import Stored, to_cog
+        from rsdat.raster.provenance import Beside
+        from rsdat.raster.tiles import current_client
 
-        stored, beside = (dtype, scale, nodata), (describe, preview)
-        return to_cog(cast("Chain", self), path, stored, memory, beside, options)
+        options = {
+            "compress": compress,
+            "level": level,
+            "overview_resampling": overview_resampling,
+            "tags": tags,
+            "client": client or current_client(),
+            "progress": progress,
+            "resume": resume,
+        }
+        stored, beside = Stored(dtype, scale, nodata), Beside(describe, preview)
+        return to_cog(cast("Chain", self), path, stored, beside, memory, tile, options)
 
     def to_zarr(
         self,
@@ -98,27 +141,58 @@ class Results:
         dtype: str | None = None,
         scale: float | Mapping[str, float] | None = None,
         nodata: float | None = None,
-        memory: float | None = None,
+        compress: str = "zstd",
+        level: int = 1,
+        multiscales: bool = True,
+        overview_resampling: str | None = None,
+        attrs: Mapping[str, Any] | None = None,
+        shard: int | tuple[int, int] | None = None,
+        chunk: int = 512,
+        memory: float | str | None = None,
+        client: Any | None = None,
+        progress: Report | None = None,
+        resume: bool = True,
         describe: bool = True,
         preview: bool = False,
-        **options: Any,
-    ) -> zarr.Written:
+    ) -> Written:
         """Compute it and write a Zarr v3 store, with times where it has them, and its STAC item.
 
-        As :meth:`to_cog`, but for ``**options``: ``shard``, ``chunk``, ``compress``, ``level``,
-        ``multiscales``, ``overview_resampling``, ``attrs``, ``progress``, ``resume`` and ``client``
-        of :func:`rsdat.raster.writers.zarr.write_image`. There is no picture at a remote address.
+        Parameters
+        ----------
+        store
+            Path or address.
+        compress, level, multiscales, overview_resampling, attrs, shard, chunk
+            As in :func:`rsdat.raster.writers.zarr.write_image`.
+        describe, preview
+            Whether to write a STAC item (``out.zarr.json``) and a picture (``out.zarr.png``)
+            beside it; there is no picture at a remote address.
+        dtype, scale, nodata, memory, client, progress, resume
+            As in :meth:`to_cog`, which also says what is returned and raised.
         """
-        from rsdat.raster.chains.ends import to_zarr
+        from rsdat.raster.chains.ends import Stored, to_zarr
+        from rsdat.raster.provenance import Beside
+        from rsdat.raster.tiles import current_client
 
-        stored, beside = (dtype, scale, nodata), (describe, preview)
-        return to_zarr(cast("Chain", self), store, stored, memory, beside, options)
+        options = {
+            "compress": compress,
+            "level": level,
+            "multiscales": multiscales,
+            "overview_resampling": overview_resampling,
+            "attrs": attrs,
+            "shard": shard,
+            "chunk": chunk,
+            "client": client or current_client(),
+            "progress": progress,
+            "resume": resume,
+        }
+        stored, beside = Stored(dtype, scale, nodata), Beside(describe, preview)
+        return to_zarr(cast("Chain", self), store, stored, beside, memory, options)
 
     def explain(
         self,
         *,
         dtype: str | None = None,
-        memory: float | None = None,
+        memory: float | str | None = None,
         client: Any | None = None,
         zarr: bool = False,
     ) -> Estimate:
@@ -146,7 +220,7 @@ class Results:
         """The whole extent at view resolution, in threads of this process; a notebook shows it.
 
         Overviews of the files are read, so it takes seconds where the whole takes hours; pixels
-        are those of :meth:`evaluate` on a coarse grid.
+        and warnings are those of :meth:`evaluate` on a coarse grid.
 
         Parameters
         ----------
@@ -200,7 +274,7 @@ class Results:
         mean) and ``<band>_<statistic>``; float32, counts int64. Where nothing was seen: NaN, the
         count 0. Coordinates: ``place``, ``time``, ``lon``, ``lat`` (the middle), ``pixels`` (how
         many the place has on the grid). Attributes name places ``outside`` the items (with a
-        warning), places ``cut`` by the edge of the grid, and what was ``skipped``.
+        warning), places ``cut`` by the edge of the grid, and what was ``skipped`` (likewise).
 
         Raises
         ------

@@ -14,6 +14,7 @@ from rsdat.raster.chains.ends import coarse
 from rsdat.raster.chains.plan import Plan
 from rsdat.raster.image import Computed, Skipped, Span
 from rsdat.raster.preview import Picture, picture
+from rsdat.raster.skips import warn_of
 from rsdat.raster.tiles import compute, cores
 
 if TYPE_CHECKING:
@@ -60,8 +61,11 @@ def preview(chain: Chain, size: int, time: int) -> Picture:
     plan, geobox = chain.plan, coarse(chain.geobox, size)
     values = np.empty((len(chain.bands), *geobox.shape), plan.encoding.dtype)
     date = _Date(plan, geobox, time % count)
+    skipped = list(chain.skipped)
     for done in compute(date, _strips(geobox.shape), _kept):
         values[(slice(None), *done.span)] = done.result
+        skipped += done.skipped
+    warn_of(skipped, stacklevel=3)
     classes = values.dtype.kind in "iu"
     physical = values.astype("float32")
     if classes:

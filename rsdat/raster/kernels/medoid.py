@@ -50,7 +50,8 @@ class Medoid(Kernel):
         for start in range(0, stored.size if layers else 0, length):
             place = slice(start, start + length)
             spectra, valid = self._strip(layers, place)
-            costs = _costs(spectra, valid)
+            with np.errstate(over="ignore", invalid="ignore"):  # of infinities and the like
+                costs = _costs(spectra, valid)
             costs[~valid] = np.inf
             date = costs.argmin(axis=0)
             pixels = np.arange(len(date))

@@ -25,6 +25,7 @@ from rsdat.raster.writers.making import MakePart, Making, Rest
 from rsdat.raster.writers.parts import Part, load, store
 from rsdat.raster.writers.pyramid import Pass, edges, merged, passes, tile_shape
 from rsdat.raster.writers.workroom import Workroom, cannot_write
+from rsdat.storage import is_remote, shown
 
 #: No compression makes less than this of measured pixels: without so much room, do not begin.
 _LEAST_COMPRESSED = 1 / 20
@@ -98,9 +99,17 @@ def job(
     ConfigError
         The output is a directory, or the tiles do not fit the file's blocks.
     """
+    if is_remote(os.fspath(path)):
+        raise ConfigError(
+            f"output {shown(os.fspath(path))}: a GeoTIFF is written to a file system only",
+            hint="write it here and copy it (`rsdat data cp`), or write a Zarr store there",
+        )
     target = Path(os.path.abspath(os.path.expanduser(path)))
-    if target.is_dir():
+    if os.path.isdir(target):
         raise ConfigError(f"output {target} is a directory", hint="name a file in it")
+    if os.path.exists(target) and not os.path.isfile(target):
+        # Its name would be given to a file: root can do that to /dev/stdout.
+        raise ConfigError(f"output {target} is no file", hint="name one: composite.tif")
     height, width = image.geobox.shape
     threads, shape = tiles(image, 1 if client is not None else cores(), tile, memory)
     if hasattr(image.pixels, "dask"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -20,6 +21,11 @@ from rsdat.errors import DataError
 from rsdat.raster.image import Skipped
 
 logger = logging.getLogger(__name__)
+
+
+_ELSEWHERE = ("EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP", "EINVAL")
+#: In the words of the system: what more room would not help.
+_NO_MATTER_OF_ROOM = frozenset(os.strerror(getattr(errno, name)) for name in _ELSEWHERE)
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,10 @@ def workroom(target: Path, fingerprint: Mapping[str, Any], *, resume: bool) -> I
 
 def cannot_write(target: Path, cause: str) -> DataError:
     """What to say when the disk refuses."""
+    if cause in _NO_MATTER_OF_ROOM:
+        return DataError(
+            f"{target} cannot be written: {cause}", hint="choose another place or name for it"
+        )
     try:
         free = f"{shutil.disk_usage(target.parent).free / 1e6:.0f} MB are free there: "
     except OSError:

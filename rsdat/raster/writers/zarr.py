@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,11 @@ import numpy as np
 
 from rsdat import __version__
 from rsdat.errors import ConfigError, RsdatError
-from rsdat.raster.image import Image, Skipped, Span
+from rsdat.raster.image import Image, Span
 from rsdat.raster.progress import Progress, Report
 from rsdat.raster.tiles import compute, cores, current_client
 from rsdat.raster.writers.overviews import check_method, usual_method
+from rsdat.raster.writers.written import Written, for_the_next_run
 from rsdat.raster.writers.zarr_layout import CHUNK, cut, spans
 from rsdat.raster.writers.zarr_parts import Finished, LocalParts, local_parts
 from rsdat.raster.writers.zarr_remote import RemoteParts, remote_parts
@@ -40,25 +42,11 @@ if TYPE_CHECKING:
 
 Parts = LocalParts | RemoteParts
 
+#: Libraries that file systems speak through, whose errors are not all an OSError.
+_REMOTE = ("aiohttp", "botocore", "paramiko")
+
 #: Names that the coordinates have.
 _TAKEN = ("x", "y", "time", "spatial_ref")
-
-
-@dataclass(frozen=True)
-class Written:
-    """A finished store, and what it took."""
-
-    path: str
-    """Where it is: a path or an address."""
-    tiles: int
-    bytes: int
-    """Of the shards that tiles have written."""
-    skipped: tuple[Skipped, ...]
-    """Sources that were left out, of all tiles."""
-    seconds: float
-    kept: int
-    """Tiles that an earlier, interrupted run had computed."""
-    levels: int
 
 
 def write_zarr(
@@ -207,33 +195,26 @@ def write_image(
     started = time.monotonic()
     _check_bands(image)
     _check_nodata(image)
+    _check_attributes(attrs)
     method = overview_resampling or usual_method(image.dtype, image.scales)
     check_method(method)
     layout = cut(image, shard, chunk, multiscales, memory, 1 if client is not None else cores())
-    place = absolute(store)
+    nodata = 0 if image.nodata is None else image.nodata
     plan = Plan(
-        target=place,
+        target=absolute(store),
         root="",
         mark="",
         bands=image.bands,
         times=None if image.times is None else len(image.times),
         nodata=image.nodata,
-        encoding=Encoding(
-            image.dtype, 0 if image.nodata is None else image.nodata, compress, level
-        ),
+        encoding=Encoding(image.dtype, nodata, compress, level),
         levels=layout.levels,
         multiscales=multiscales,
         resampling=method,
     )
-    fingerprint = _fingerprint(image, plan) if resume else {"run": uuid.uuid4().hex}
-    with _parts(place, fingerprint, resume) as parts:
-        run = _Run(replace(plan, root=parts.root, mark=parts.mark), image, parts, layout.threads)
-        run.prepare(attrs or {})
-        run.tiles(client, progress)
-        run.rest()
-        parts.publish()
+    run = _run(plan, image, layout.threads, attrs or {}, progress, client, resume)
     return Written(
-        path=place,
+        path=plan.target,
         tiles=len(run.finished),
         bytes=sum(size for tile in run.finished.values() for _, size in tile.files),
         skipped=tuple(dict.fromkeys(s for tile in run.finished.values() for s in tile.skipped)),
@@ -241,6 +222,33 @@ def write_image(
         kept=run.kept,
         levels=len(plan.levels),
     )
+
+
+def _run(
+    plan: Plan,
+    image: Image,
+    threads: int,
+    attributes: Mapping[str, Any],
+    progress: Report | None,
+    client: Any | None,
+    resume: bool,
+) -> _Run:
+    """Make the store of a plan: from nothing, or from what an interrupted run has left."""
+    fingerprint = _fingerprint(image, plan) if resume else {"run": uuid.uuid4().hex}
+    target = plan.target
+    with _disk_errors(target), _parts(target, fingerprint, resume) as parts:
+        run = _Run(replace(plan, root=parts.root, mark=parts.mark), image, parts, threads)
+        with (
+            for_the_next_run(
+                lambda: len(run.finished), len(run.spans), parts.discard, resume=resume
+            ),
+            _disk_errors(target),
+        ):
+            run.prepare(attributes)
+            run.tiles(client, progress)
+            run.rest()
+            parts.publish()
+    return run
 
 
 def _check_bands(image: Image) -> None:
@@ -268,6 +276,15 @@ def _check_nodata(image: Image) -> None:
         )
 
 
+def _check_attributes(attributes: Mapping[str, Any] | None) -> None:
+    try:
+        json.dumps(dict(attributes or {}))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"attrs cannot be stored: {error}", hint="give a dict of texts, numbers and lists"
+        ) from None
+
+
 def _fingerprint(image: Image, plan: Plan) -> dict[str, Any]:
     """What has to be the same for the parts of an earlier run to fit this one."""
     grid = image.geobox
@@ -287,26 +304,26 @@ def _fingerprint(image: Image, plan: Plan) -> dict[str, Any]:
 
 @contextmanager
 def _parts(place: str, fingerprint: Mapping[str, Any], resume: bool) -> Iterator[Parts]:
-    """The store's parts; after a failure they stay where the next run may go on with them."""
+    """The store's parts, for this run alone where there are locks."""
+    if is_remote(place):
+        yield remote_parts(place, fingerprint, resume=resume)
+    else:
+        with local_parts(Path(place), fingerprint, resume=resume) as parts:
+            yield parts
+
+
+@contextmanager
+def _disk_errors(place: str) -> Iterator[None]:
+    """What the disk or the server says, in plain words."""
     try:
-        if is_remote(place):
-            yield from _kept_or_not(remote_parts(place, fingerprint, resume=resume), resume)
-        else:
-            with local_parts(Path(place), fingerprint, resume=resume) as parts:
-                yield from _kept_or_not(parts, resume)
+        yield
     except RsdatError:
         raise
-    except OSError as error:
-        raise refused(place, error.strerror or str(error)) from error
-
-
-def _kept_or_not(parts: Parts, resume: bool) -> Iterator[Parts]:
-    try:
-        yield parts
-    except BaseException:
-        if not resume:
-            parts.discard()
-        raise
+    except Exception as error:
+        library = type(error).__module__.partition(".")[0]
+        if not isinstance(error, OSError) and library not in _REMOTE:
+            raise
+        raise refused(place, getattr(error, "strerror", None) or str(error)) from error
 
 
 class _Run:
@@ -315,6 +332,7 @@ class _Run:
     def __init__(self, plan: Plan, image: Image, parts: Parts, threads: int) -> None:
         self.finished = parts.finished()
         self.kept = len(self.finished)
+        self.spans = list(spans(image.geobox.shape, plan.levels[0].shard))
         self._plan, self._image, self._parts, self._threads = plan, image, parts, threads
 
     def prepare(self, attributes: Mapping[str, Any]) -> None:
@@ -326,13 +344,12 @@ class _Run:
 
     def tiles(self, client: Any | None, report: Report | None) -> None:
         """Compute and write the tiles that are missing."""
-        plan, shard = self._plan, self._plan.levels[0].shard
-        every = list(spans(self._image.geobox.shape, shard))
+        plan, every = self._plan, self.spans
         missing = [span for span in every if _name(span) not in self.finished]
         size, begin = 0, time.monotonic()
         if report and self.kept:
             report(Progress(self.kept, len(every), kept=self.kept))
-        pixels = _in_tiles(self._image.pixels, shard)
+        pixels = _in_tiles(self._image.pixels, plan.levels[0].shard)
         write = partial(write_tile, plan)
         work = compute(pixels, missing, write, client, threads=self._threads)
         # Closed at once when something goes wrong here: tiles in flight are then given up.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
 import re
+import stat
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -78,15 +81,53 @@ def test_what_is_skipped_is_left_out_and_named(stack, spoil, place, tmp_path):
     assert {one.item for one in written.skipped} == {stack.items[place].id}
     with rasterio.open(written.path) as opened:
         equal(opened.read(), computed.values)
-    equal(made.to_xarray(chunks=-1).compute(), computed.values)
 
 
-def test_where_nothing_can_be_read_skipping_is_an_error(stack):
-    for files in stack.files:
-        files["red"].path.unlink()
-    made = chain(stack.items, "red", on_error="skip").composite()
-    with pytest.raises(DataError, match=r"asset red .* cannot be read"):
-        made.evaluate()
+@pytest.fixture
+def damaged(stack):
+    """A chain that leaves one item out, and what is to be said of it."""
+    damage(stack.files[1]["nir"].path)
+    del stack.items[2].assets["nir"]
+    made = chain(stack.items, ["red", "nir"], on_error="skip").composite("mean")
+    read, lacking = stack.items[1].id, stack.items[2].id
+    said = rf"item {read}: asset nir \(.*\) cannot be read, at x 600\d+ to "
+    return made, said, rf"item {lacking} has no band 'nir'"
+
+
+def warnings_of(work):
+    """What the work gives, and the warnings that it is told by."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        result = work()
+    return result, [one for one in caught if one.category is UserWarning]
+
+
+def test_pixels_without_a_description_come_with_a_warning_of_what_is_missing(damaged):
+    made, said, lacks = damaged
+    place = made.geobox.extent
+    values, told = warnings_of(lambda: made.evaluate())
+    equal(values, np.full((2, 64, 64), 1000, "float32"))
+    profile, also = warnings_of(lambda: made.profile(place))
+    assert len(profile.attrs["skipped"]) == 2
+    for caught in (told, warnings_of(lambda: made.preview())[1], also):
+        (warned,) = caught
+        assert re.search(said, str(warned.message))
+        assert re.search(lacks, str(warned.message))
+        assert warned.filename == __file__
+
+
+def test_tasks_warn_once_of_each_source(damaged):
+    made, said, _ = damaged
+    values, told = warnings_of(lambda: made.to_xarray(chunks=8).compute(scheduler="sync"))
+    (warned,) = told
+    assert re.search(said, str(warned.message))
+    assert (values == 1000).any()
+
+
+def test_where_nothing_is_left_out_nothing_is_said(stack):
+    made = chain(stack.items, ["red", "nir"], on_error="skip").composite("mean")
+    for work in (made.evaluate, made.preview, made.to_xarray(chunks=32).compute):
+        assert warnings_of(work)[1] == []
 
 
 def test_a_missing_asset(stack):
@@ -96,7 +137,8 @@ def test_a_missing_asset(stack):
         chain(stack.items, ["red", "nir"])
     made = chain(stack.items, ["red", "nir"], on_error="skip").mask_clouds()
     assert [one.item for one in made.skipped] == [lacking]
-    equal(made.composite("max").evaluate()[0], np.full((64, 64), 3000, "float32"))
+    with pytest.warns(UserWarning, match=f"item {lacking} has no band"):
+        equal(made.composite("max").evaluate()[0], np.full((64, 64), 3000, "float32"))
     for item in stack.items:
         item.assets.pop("nir", None)
     with pytest.raises(DataError, match="has no band 'nir'"):
@@ -217,6 +259,82 @@ def test_what_is_not_known_is_refused_before_anything_is_read(stack):
         with pytest.raises((ConfigError, DataError), match=said) as caught:
             wrong()
         assert caught.value.hint, said
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"memory": 0}, "memory 0 is no size"),
+        ({"memory": "much"}, "memory 'much' is no size"),
+        ({"memory": float("inf")}, "memory inf is no size"),
+        ({"compress": "zip"}, "compression 'zip'"),
+        ({"level": 99}, "level 99"),
+        ({"overview_resampling": "cubic"}, "'cubic'"),
+        ({"dtype": "int64"}, "int64"),
+        ({"dtype": "int16", "nodata": 0.5}, "nodata 0.5"),
+        ({"dtype": "int16", "scale": 0}, "scale 0.0 is not positive"),
+    ],
+)
+@pytest.mark.parametrize("name", ["out.tif", "out.zarr"])
+def test_options_that_are_not_possible(stack, tmp_path, name, wrong, said):
+    made = chain(stack.items, "red").composite("mean")
+    write = made.to_zarr if name.endswith("zarr") else made.to_cog
+    with pytest.raises(ConfigError, match=said) as caught:
+        write(tmp_path / name, **wrong)
+    assert caught.value.hint
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_a_mistyped_option_is_told_before_anything_is_read(stack, tmp_path):
+    for files in stack.files:
+        files["red"].path.unlink()
+    made = chain(stack.items, "red").composite("mean")
+    for write in (made.to_cog, made.to_zarr):
+        with pytest.raises(TypeError, match=rf"{write.__name__}.*'compres'"):
+            write(tmp_path / "out", compres="lzw")
+
+
+def test_memory_may_be_a_text(stack, tmp_path):
+    made = chain(stack.items, "red").composite("mean")
+    assert made.explain(memory="500MB") == made.explain(memory=500e6)
+    assert made.explain(memory="500MB", zarr=True) == made.explain(memory=500e6, zarr=True)
+    assert made.to_cog(tmp_path / "out.tif", memory="500MB").tiles == 1
+
+
+def test_a_place_that_is_no_file(stack, tmp_path):
+    made = chain(stack.items, "red").composite("mean")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe is no file"):
+        made.to_cog(tmp_path / "pipe")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    with pytest.raises(ConfigError, match=r"s3://bucket/out\.tif: a GeoTIFF is written to a file"):
+        made.to_cog("s3://bucket/out.tif")
+    (tmp_path / "file").touch()
+    for write in (made.to_cog, made.to_zarr):
+        with pytest.raises(DataError, match="cannot be written: Not a directory") as caught:
+            write(tmp_path / "file" / "out")
+        assert caught.value.hint == "choose another place or name for it"
+
+
+def test_a_grid_that_memory_does_not_hold(stack):
+    made = chain(stack.items, "red", resolution=5e-5).composite("mean")
+    with pytest.raises(DataError, match="12800000 × 12800000 pixels does not fit") as caught:
+        made.evaluate()
+    assert "to_cog" in caught.value.hint
+    with pytest.raises(ConfigError, match="tuple is no grid"):
+        made.evaluate((64, 64))
+
+
+def test_a_geometry_in_metres_is_not_taken_for_degrees(stack):
+    made = chain(stack.items, "red")
+    west, south, east, north = made.geobox.boundingbox.bbox
+    corners = [[west, south], [east, south], [east, north], [west, south]]
+    metres = {"type": "Polygon", "coordinates": [corners]}
+    with pytest.raises(ConfigError, match="is not in degrees") as caught:
+        made.clip(metres)
+    assert "Geometry" in caught.value.hint
+    with pytest.raises(ConfigError, match="degrees"):
+        made.profile(metres)
 
 
 def test_no_items_and_no_overlap(stack):

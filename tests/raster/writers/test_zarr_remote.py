@@ -53,7 +53,7 @@ def test_a_chain_writes_its_store_and_its_item(all_ends: Ends, sentinel2: Any) -
     address = all_ends.url("s3", "ndvi.zarr")
     made = chain(sentinel2(), ["red", "nir"]).index("ndvi").composite("max")
     made.to_zarr(address, dtype="int16")
-    item = pystac.Item.from_dict(json.loads(read_text(all_ends.url("s3", "ndvi.json"))))
+    item = pystac.Item.from_dict(json.loads(read_text(all_ends.url("s3", "ndvi.zarr.json"))))
     assert "rsdat:chain" in item.properties
     with xr.open_zarr(address, group="0", storage_options=storage_options(address)) as ds:
         np.testing.assert_allclose(ds.ndvi.values, made.evaluate().squeeze(), atol=1e-4)
