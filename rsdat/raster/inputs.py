@@ -146,7 +146,9 @@ def _check_part(bbox: Any, resolution: Any) -> None:
                 f"bbox {bbox!r} is not four numbers", hint="give (west, south, east, north)"
             ) from None
         bounding_area((west, south, east, north))
-    if resolution is not None and not (isinstance(resolution, Real) and 0 < resolution < math.inf):
+    if resolution is not None and not (
+        isinstance(resolution, Real) and 0 < float(resolution) < math.inf
+    ):
         raise ConfigError(
             f"resolution {resolution!r} is not a positive number",
             hint="give the edge of a pixel in the CRS's own unit",
