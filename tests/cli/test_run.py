@@ -157,7 +157,7 @@ def test_an_index_of_all_items_as_one_store(inside, sample, tmp_path):
     with xr.open_zarr(tmp_path / "n.zarr", group=levels(tmp_path / "n.zarr")) as ds:
         np.testing.assert_array_equal(ds.time, load(search(sample), ["red"]).time)
         np.testing.assert_allclose(ds.ndvi.values, expected, atol=5.1e-5)
-    assert (tmp_path / "n.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "n.zarr.png").read_bytes().startswith(b"\x89PNG")
     described = pystac.Item.from_file(str(tmp_path / "n.zarr.json"))
     assert described.assets["data"].media_type == "application/vnd.zarr; version=3"
 
