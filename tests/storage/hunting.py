@@ -35,8 +35,9 @@ class Hunt:
 
     secrets: Mapping[str, list[str]]
     seen: list[str] = field(default_factory=list)
-    #: How many places were looked at.
+    #: How many places were looked at, and which packages have logged something.
     looked: int = 0
+    loggers: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._needles = {
@@ -157,6 +158,7 @@ class _Handler(logging.Handler):
         self.setFormatter(logging.Formatter("%(name)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
+        self._hunt.loggers.add(record.name.partition(".")[0])
         self._hunt.look(f"log of {record.name}", self.format(record))
         # As handlers write that keep the arguments apart.
         self._hunt.look(f"log of {record.name}, arguments", repr(record.args))

@@ -14,7 +14,9 @@ from rsdat import copy_catalog, get_asset, load, open_catalog, search
 from rsdat.errors import ConfigError, CredentialError, DataError
 from rsdat.storage import gdal, read_text, signing, storage_options
 from rsdat.storage.credentials import Credential, sas
+from rsdat.storage.transfer_places import place_of
 from tests.catalog.catalogs import item, raster, write, write_catalog
+from tests.storage.hunting import Hunt
 from tests.storage.secrets import Person, person
 from tests.storage.signed_servers import Archive, Blobs, archive, blobs
 
@@ -91,6 +93,19 @@ def test_a_server_that_refuses_is_told_without_the_signature(storage: Blobs) -> 
         get_asset(found, "red").compute()
     assert "refuses" in str(caught.value) or "403" in str(caught.value)
     assert "SIGNATURE" not in str(caught.value)
+
+
+def test_an_error_of_fsspecs_own_filesystem_keeps_no_signature(storage: Blobs) -> None:
+    read_text(address(storage))
+    storage.tokens.append("another one")
+    place = place_of(address(storage))
+    hunt = Hunt({"signature": ["sig=", "SIGNATURE"]})
+    with hunt.listening(), pytest.raises(Exception, match="403") as caught:
+        place.fs.cat_file(place.path)
+    hunt.error("a refusal", caught.value)
+    hunt.filesystem("the filesystem", place.fs)
+    assert "fsspec" in hunt.loggers
+    assert hunt.seen == []
 
 
 def open_catalog_item(storage: Blobs) -> Any:

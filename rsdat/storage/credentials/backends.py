@@ -45,8 +45,11 @@ class Client:
         """A session, as fsspec's ``get_client``."""
         import aiohttp
 
+        from rsdat.storage.credentials.responses import response_class
+
         settings.setdefault("connector", self._connector())
         settings.setdefault("trust_env", True)
+        settings.setdefault("response_class", response_class())
         return aiohttp.ClientSession(middlewares=(self._authorize,), **settings)
 
     def _connector(self) -> Any:

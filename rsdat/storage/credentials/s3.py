@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 from rsdat.errors import DataError
@@ -9,6 +11,24 @@ from rsdat.storage.credentials import secrets
 
 if TYPE_CHECKING:
     from rsdat.storage.credentials.credential import Credential
+
+#: Loggers of the AWS library that write whole requests when they are asked for details.
+TALKATIVE = ("botocore.auth", "botocore.endpoint")
+_TOKEN = re.compile(r"""(x-amz-security-token['"]?\s*[:=]\s*b?['"]?)[^\s'"&]+""", re.IGNORECASE)
+
+
+class _WithoutToken(logging.Filter):
+    """Takes session tokens out of what is logged: requests carry them as they are."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        told = _TOKEN.sub(r"\1…", said)
+        if told != said:
+            record.msg, record.args = told, ()
+        return True
+
+
+_without_token = _WithoutToken()
 
 
 def options(credential: Credential) -> dict[str, Any]:
@@ -23,6 +43,7 @@ def options(credential: Credential) -> dict[str, Any]:
     DataError
         s3fs is not installed.
     """
+    _keep_logs_clean()
     found: dict[str, Any] = {}
     if credential.anonymous:
         found["anon"] = True
@@ -49,6 +70,12 @@ def addressing(credential: Credential) -> str | None:
     return credential.addressing or ("path" if credential.endpoint else None)
 
 
+def _keep_logs_clean() -> None:
+    # Here and not when this is imported: and in every process that a session is sent to.
+    for name in TALKATIVE:
+        logging.getLogger(name).addFilter(_without_token)
+
+
 def _session(credential: Credential) -> Any:
     try:
         from aiobotocore.session import AioSession
@@ -66,6 +93,7 @@ def _session(credential: Credential) -> Any:
         def __repr__(self) -> str:
             return f"Session({credential.reference})"
 
+    _keep_logs_clean()
     made = Session(profile=credential.profile)
     if credential.credentials_file:
         secrets.version(credential.credentials_file)

@@ -113,6 +113,8 @@ class Client:
     def _session(self) -> aiohttp.ClientSession:
         import aiohttp
 
+        from rsdat.storage.credentials.responses import response_class
+
         # No limit here: uploads that wait for their writer must not take the readers' turn.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=300)
         session = aiohttp.ClientSession(
@@ -127,6 +129,7 @@ class Client:
             max_field_size=LONGEST_HEADER,
             read_bufsize=1 << 18,
             cookie_jar=aiohttp.DummyCookieJar(),
+            response_class=response_class(),
         )
         weakref.finalize(self, _close, asyncio.get_running_loop(), session)
         return session
