@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsdat.errors import ConfigError
+from rsdat.errors import ConfigError, DataError
 
 Array = NDArray[Any]
 
 #: Unit of stored integers where none is given: reflectance and indices to four digits.
 UNIT = 1e-4
+
+#: Types of whole numbers that float32 holds exactly.
+INTEGERS = ("int8", "uint8", "int16", "uint16")
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,9 @@ class Encoding:
     units: tuple[float, ...]
     nodata: float
     exact: bool = False
-    """Whether numbers are classes or bits: none is moved to make room for nodata."""
+    """Whether numbers are classes or bits of files, of which each means itself."""
+    whole: tuple[bool, ...] = ()
+    """For each band, whether its numbers count or name something: none is moved to fit."""
 
     @property
     def plain(self) -> bool:
@@ -37,6 +42,11 @@ class Encoding:
 
         Rounded to the nearest, halves to even; clipped to the type's range without its nodata
         value, so that no number can be taken for it. ``values`` is overwritten.
+
+        Raises
+        ------
+        DataError
+            A number that counts or names something does not fit, or is the nodata value.
         """
         if self.plain:
             out[...] = values
@@ -49,6 +59,12 @@ class Encoding:
         low, high = float(limits.min), float(limits.max)
         low, high = low + (self.nodata == low), high - (self.nodata == high)
         unknown = np.isnan(values)
+        for plane, whole in zip(values, self.whole, strict=False):
+            if whole and (misfit := unfit(plane, self.dtype, self.nodata)):
+                raise DataError(
+                    f"the number {misfit} cannot be stored",
+                    hint="name another nodata, or a dtype that holds more numbers",
+                )
         for plane, unit in zip(values, self.units, strict=True):
             if unit != 1.0:
                 with np.errstate(over="ignore"):  # what is too large is clipped, as infinity is
@@ -82,7 +98,7 @@ def encoding(
         ) from None
     if kind.kind == "f":
         return Encoding(kind.name, (1.0,) * len(bands), float("nan") if nodata is None else nodata)
-    if kind.name not in ("int8", "uint8", "int16", "uint16"):
+    if kind.name not in INTEGERS:
         raise ConfigError(
             f"dtype {kind.name} cannot store what is computed in float32",
             hint="use float32, int16, uint16 or uint8",
@@ -92,21 +108,39 @@ def encoding(
         fill = float(nodata)
     else:
         # The lowest number of the type; but 0 is a count or a class among others.
-        counted = kind.kind == "u" and not whole.isdisjoint(bands)
-        fill = float(limits.max if counted else limits.min)
+        fill = float(limits.min) if whole.isdisjoint(bands) else fill_of(kind.name)
     if not (limits.min <= fill <= limits.max and fill == int(fill)):
         raise ConfigError(
             f"nodata {nodata} is no number of {kind.name}",
             hint=f"use a whole number from {limits.min} to {limits.max}",
         )
     units = tuple(_unit(band, scale, whole) for band in bands)
+    counts = tuple(band in whole and unit == 1.0 for band, unit in zip(bands, units, strict=True))
     if kind.itemsize == 1 and UNIT in units:
         band = bands[units.index(UNIT)]
         raise ConfigError(
             f"dtype {kind.name} holds too few numbers for band {band} in units of {UNIT}",
             hint="use int16, or give a unit that fits, such as scale=0.01",
         )
-    return Encoding(kind.name, units, fill)
+    return Encoding(kind.name, units, fill, whole=counts)
+
+
+def unfit(values: Array, dtype: str, nodata: float) -> str | None:
+    """A rounded number that an integer type cannot hold beside its nodata value, and why."""
+    numbers = np.rint(values)
+    limits = np.iinfo(dtype)
+    with np.errstate(invalid="ignore"):
+        beyond = (numbers < limits.min) | (numbers > limits.max)
+        taken = numbers == nodata
+    if beyond.any():
+        return f"{numbers[beyond][0]:g}, beyond {dtype},"
+    return f"{nodata:g}, which stands for no data," if taken.any() else None
+
+
+def fill_of(dtype: str) -> float:
+    """What stands for no data among whole numbers: the highest (unsigned) or lowest number."""
+    limits = np.iinfo(dtype)
+    return float(limits.max if limits.min == 0 else limits.min)
 
 
 def _unit(band: str, scale: float | Mapping[str, float] | None, whole: frozenset[str]) -> float:

@@ -164,7 +164,7 @@ def quality_band(items: Sequence[pystac.Item]) -> str:
     lacking = next(item for item in items if not any(_has(item, name) for name in QUALITY_BANDS))
     raise DataError(
         f"item {lacking.id} has no band of clouds ({' or '.join(QUALITY_BANDS)})",
-        hint="leave that item out, or compute without a mask (--no-mask)",
+        hint="name the band that it has, leave the item out, or compute without a mask (--no-mask)",
     )
 
 

@@ -23,6 +23,7 @@ from rsdat.raster.chains.radar import RadarSteps
 from rsdat.raster.chains.results import Results
 from rsdat.raster.chains.stack import times_of, usable
 from rsdat.raster.chains.steps import Apply, Axis, Clip, Index, Step
+from rsdat.raster.encoding import INTEGERS
 from rsdat.raster.grids import Bounds
 from rsdat.raster.grouping import groups
 from rsdat.raster.image import Skipped
@@ -179,6 +180,7 @@ class Chain(RadarSteps, Results):
         *,
         halo: int = 0,
         bands_out: Sequence[str] | str = (),
+        dtype: str = "float32",
         **parameters: Any,
     ) -> Chain:
         """A function of yours on each date (after a composite: on each result).
@@ -194,11 +196,20 @@ class Chain(RadarSteps, Results):
             of 5 × 5 pixels needs 2.
         bands_out
             Names of the bands that it gives; without them, those that it is given.
+        dtype
+            ``float32``, or ``uint8``, ``int8``, ``uint16`` or ``int16`` where it gives classes or
+            counts. These are stored as they are, with the highest number (of signed types the
+            lowest) where it gives NaN; arrays are of this type, too, as long as no composite but
+            ``first`` and ``most_recent`` comes after it.
         """
+        if dtype not in ("float32", *INTEGERS):
+            raise ConfigError(
+                f"dtype {dtype!r} is not possible here", hint=f"use float32, {', '.join(INTEGERS)}"
+            )
         if halo < 0:
             raise ConfigError(f"halo {halo} is negative", hint="give a number of pixels")
         bands = (bands_out,) if isinstance(bands_out, str) else tuple(bands_out)
-        return self.then(Apply(function, bands, halo, parameters))
+        return self.then(Apply(function, bands, halo, parameters, dtype))
 
     def mosaic(self, by: str = "solar_day") -> Chain:
         """Items of one day as one image: of overlapping ones the first valid pixel."""

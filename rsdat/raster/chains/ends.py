@@ -18,6 +18,7 @@ from rsdat.config.units import parse_memory
 from rsdat.errors import ConfigError
 from rsdat.raster.chains.composites import Composite, Mosaic
 from rsdat.raster.chains.plan import Plan
+from rsdat.raster.chains.planning import announced
 from rsdat.raster.chains.sizes import EDGES, MEMORY, blocks_of, bytes_per_pixel, far, tile_edge
 from rsdat.raster.chains.stack import first_headers
 from rsdat.raster.chains.steps import Apply, Clip
@@ -102,6 +103,8 @@ def _whole(chain: Chain) -> frozenset[str]:
         return frozenset(chain.bands)
     if chain.steps and isinstance(chain.steps[-1], WaterMask):
         return frozenset(chain.bands)
+    if announced(chain.steps) is not None:
+        return frozenset(chain.bands)
     classes = {
         band
         for band, one in zip(chain.source_bands, chain.sources[0], strict=False)
@@ -124,7 +127,7 @@ def token(chain: Chain, plan: Plan) -> str:
         if isinstance(step, Apply):
             hashed.update(_code(step.function))
             parameters = tokenize(sorted(step.parameters.items()))  # arrays to their last number
-            hashed.update(repr((step.bands, step.halo, parameters)).encode())
+            hashed.update(repr((step.bands, step.halo, step.dtype, parameters)).encode())
         elif isinstance(step, Composite | Mosaic):
             hashed.update(repr(step.groups).encode())
         elif isinstance(step, Clip):  # its words are only where it lies

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rsdat.raster.chains.composites import Composite
+from rsdat.raster.chains.composites import Composite, Mosaic
 from rsdat.raster.chains.pixels import Reader
 from rsdat.raster.chains.plan import Plan
 from rsdat.raster.chains.stack import Stack, bounds_in, distinct, first_headers, grids
-from rsdat.raster.chains.steps import Apply, Index
-from rsdat.raster.encoding import Encoding
+from rsdat.raster.chains.steps import Apply, Clip, Index, Step
+from rsdat.raster.encoding import Encoding, fill_of
 from rsdat.raster.files import Header
 from rsdat.raster.grids import output_grid
 from rsdat.raster.reading import fill_value
@@ -44,6 +45,8 @@ def make_plan(chain: Chain) -> Plan:
 
 def _natural(chain: Chain, heads: tuple[Header, ...]) -> Encoding:
     """Classes stay integers while nothing computes with them; all else is float32."""
+    if (given := announced(chain.steps)) is not None:
+        return Encoding(given, (1.0,), fill_of(given), whole=(True,))
     first = chain.sources[0][: len(chain.source_bands)]
     types = {head.dtype for head in heads[: len(first)]}
     kept = all(
@@ -58,5 +61,19 @@ def _natural(chain: Chain, heads: tuple[Header, ...]) -> Encoding:
     return Encoding("float32", (1.0,), float("nan"))
 
 
+def announced(steps: Sequence[Step]) -> str | None:
+    """The integer type that a function has announced for numbers which are still its own."""
+    for step in reversed(steps):
+        if isinstance(step, Apply):
+            return None if step.dtype == "float32" else step.dtype
+        if not (
+            isinstance(step, Mosaic | Clip)
+            or (isinstance(step, Composite) and step.method in ("first", "most_recent"))
+        ):
+            return None
+    return None
+
+
 def _for_bands(encoding: Encoding, count: int) -> Encoding:
-    return replace(encoding, units=(1.0,) * count)
+    whole = encoding.whole * count
+    return replace(encoding, units=(1.0,) * count, whole=whole)

@@ -14,6 +14,7 @@ from odc.geo.geom import Geometry
 from rsdat.errors import ConfigError, DataError
 from rsdat.raster.chains.geometry import inside, projected
 from rsdat.raster.chains.layers import Layer, floats
+from rsdat.raster.encoding import fill_of, unfit
 from rsdat.raster.indices import Index as Formula
 
 Array = NDArray[Any]
@@ -110,6 +111,8 @@ class Apply:
     bands: tuple[str, ...]
     halo: int = 0
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str = "float32"
+    """What it gives; of an integer type whole numbers that are stored as they are."""
 
     def after(self, axis: Axis) -> Axis:
         """The bands that it says it makes."""
@@ -134,6 +137,7 @@ class Apply:
                     f"{expected} was expected, for bands {', '.join(bands)}, at {where(geobox)}",
                     hint="it takes and gives (band, y, x); name what it gives with bands_out=[…]",
                 )
+            self._check_numbers(result, geobox)
             if self.halo:
                 result = result[:, self.halo : -self.halo, self.halo : -self.halo]
             result = np.ascontiguousarray(result)
@@ -159,10 +163,27 @@ class Apply:
             hint="try it there: chain.evaluate(geobox) computes one block in this process",
         )
 
+    def _check_numbers(self, result: Array, geobox: GeoBox) -> None:
+        if self.dtype == "float32":
+            return
+        misfit = unfit(result, self.dtype, fill_of(self.dtype))
+        with np.errstate(invalid="ignore"):
+            broken = np.isfinite(result) & (np.rint(result) != result)
+        if misfit is None and broken.any():
+            misfit = f"{result[broken][0]:g}, which is not whole,"
+        if misfit is not None:
+            raise DataError(
+                f"the function {self.name} gave the number {misfit} where {self.dtype} was "
+                f"announced, at {where(geobox)}",
+                hint="give NaN where there is no data, or announce another dtype",
+            )
+
     def words(self) -> dict[str, Any]:
-        """The function's name and parameters."""
-        given = {name: repr(value)[:80] for name, value in self.parameters.items()}
-        return {"apply": self.name, **({"parameters": given} if given else {})}
+        """The function's name and parameters, and the type that it gives where it is whole."""
+        words: dict[str, Any] = {"apply": self.name}
+        if self.parameters:
+            words["parameters"] = {key: repr(of)[:80] for key, of in self.parameters.items()}
+        return words if self.dtype == "float32" else {**words, "dtype": self.dtype}
 
 
 def _nothing_seen(values: Array, halo: int) -> Array | None:

@@ -95,8 +95,9 @@ def the_band(bands: Sequence[str], band: str | None) -> str:
         return band
     if len(bands) == 1:
         return bands[0]
-    if "vv" in bands:
-        return "vv"
+    for one in bands:
+        if one.lower() == "vv":
+            return one
     raise ConfigError(
         f"water_mask takes one band, and the chain has {', '.join(bands)}",
         hint=f"say which one: water_mask({bands[0]!r})",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import dask
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from odc.geo.geom import box
 
 from rsdat import chain, composite, load, mask_clouds, ndvi
+from rsdat.errors import ConfigError, DataError
 from rsdat.raster.chains.ends import token
 from tests.raster.chains import reference
 from tests.raster.chains.cases import stacks
@@ -95,6 +97,76 @@ def test_a_zarr_store_holds_the_pixels(greenness, tmp_path):
     greenness.to_zarr(tmp_path / "store.zarr")
     with xr.open_zarr(tmp_path / "store.zarr", group="0") as opened:
         equal(opened["ndvi"].values.reshape(expected.shape), expected)
+
+
+# --- whole numbers of a function
+
+
+def classified(values):
+    """Three classes of NDVI, and no data where it has none."""
+    classes = np.digitize(values, [0.0, 0.3]).astype("float32")
+    return np.where(np.isnan(values), np.nan, classes)
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", 255), ("int16", -32768)])
+def test_classes_of_a_function_are_stored_as_they_are(greenness, tmp_path, dtype, nodata):
+    plain = greenness.apply(classified, bands_out="class")
+    made = greenness.apply(classified, bands_out="class", dtype=dtype)
+    expected = np.where(np.isnan(plain.evaluate()), nodata, plain.evaluate()).astype(dtype)
+    assert {0, 1, 2, nodata} <= set(np.unique(expected).tolist())
+    found = made.evaluate()
+    assert found.dtype == dtype
+    equal(found, expected)
+    equal(made.to_xarray(chunks=32).compute(), expected)
+    for name, options in (("own", {}), ("asked", {"dtype": "uint8"}), ("named", {"nodata": 7})):
+        made.to_cog(tmp_path / f"{name}.tif", **options)
+        with rasterio.open(tmp_path / f"{name}.tif") as opened:
+            fill = {"own": nodata, "asked": 255, "named": 7}[name]
+            equal(opened.read(), np.where(expected == nodata, fill, expected))
+            assert (opened.nodata, opened.scales) == (fill, (1.0,))
+    made.to_zarr(tmp_path / "store.zarr")
+    with xr.open_zarr(tmp_path / "store.zarr", group="0") as opened:
+        equal(opened["class"].values, plain.evaluate()[0])
+
+
+def test_a_composite_of_classes_is_of_their_type_where_it_takes_one_of_them(greenness):
+    made = replace(greenness, steps=greenness.steps[:1])
+    plain, whole = (made.apply(classified, dtype=dtype) for dtype in ("float32", "uint8"))
+    for method, dtype in (("first", "uint8"), ("most_recent", "uint8"), ("mean", "float32")):
+        found, expected = (one.composite(method).evaluate() for one in (whole, plain))
+        assert found.dtype == dtype
+        equal(np.where(found == 255, np.nan, found), expected)
+    assert whole.mosaic("day").evaluate().dtype == "uint8"
+    assert whole.index("ndvi * 2").evaluate().dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda v: v * 0 + 0.5, "gave the number 0.5, which is not whole, where uint8"),
+        (lambda v: v * 0 + 256, "gave the number 256, beyond uint8, where uint8"),
+        (lambda v: v * 0 - 1, "gave the number -1, beyond uint8"),
+        (lambda v: v * 0 + 255, "gave the number 255, which stands for no data"),
+    ],
+)
+def test_what_a_function_gives_against_its_word(greenness, function, said):
+    with pytest.raises(DataError, match=said) as caught:
+        greenness.apply(function, dtype="uint8").evaluate()
+    assert "at x 600000 to" in caught.value.message
+    assert "NaN where there is no data" in caught.value.hint
+
+
+def test_numbers_that_mean_something_are_not_moved_to_fit(greenness, tmp_path):
+    count = replace(greenness, steps=greenness.steps[:1]).composite("count")
+    with pytest.raises(DataError, match="the number 1, which stands for no data") as caught:
+        count.to_cog(tmp_path / "count.tif", dtype="uint8", nodata=1)
+    assert "another nodata" in caught.value.hint
+    days = replace(greenness, steps=()).composite("max_ndvi")
+    with pytest.raises(DataError, match=r"the number 198\d\d, beyond int8"):
+        days.to_cog(tmp_path / "days.tif", dtype="int8", scale=0.01)
+    for dtype in ("int32", "float64", "x"):
+        with pytest.raises(ConfigError, match=f"dtype '{dtype}' is not possible here"):
+            greenness.apply(classified, dtype=dtype)
 
 
 def test_plans_are_small_values_that_travel(greenness):
