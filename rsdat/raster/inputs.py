@@ -145,7 +145,8 @@ def _check_part(bbox: Any, resolution: Any) -> None:
             raise ConfigError(
                 f"bbox {bbox!r} is not four numbers", hint="give (west, south, east, north)"
             ) from None
-        bounding_area((west, south, east, north))
+        turn = 360.0 if west < -180 else 0.0  # another way to write what crosses the antimeridian
+        bounding_area((west + turn, south, east + turn, north))
     if resolution is not None and not (
         isinstance(resolution, Real) and 0 < float(resolution) < math.inf
     ):
