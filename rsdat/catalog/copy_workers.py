@@ -43,7 +43,8 @@ def copy_on_workers(
     """
     began = time.monotonic()
     results: dict[int, Copied | Failed] = {}
-    total = sum(one.nbytes or 0 for one in planned)
+    sizes = [one.nbytes for one in planned]
+    total = 0 if None in sizes else sum(size or 0 for size in sizes)
     moved = 0
     # The largest first: a big one that begins last would be waited for alone.
     order = sorted(range(len(planned)), key=lambda i: -(planned[i].nbytes or 0))
@@ -51,7 +52,7 @@ def copy_on_workers(
         if isinstance(found, Failed) and on_error == "raise":
             raise found.error
         results[number] = found
-        moved += planned[number].nbytes or 0
+        moved += found.nbytes if isinstance(found, Copied) else planned[number].nbytes or 0
         if progress is not None:
             failed = sum(isinstance(one, Failed) for one in results.values())
             name = planned[number].target

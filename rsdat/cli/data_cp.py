@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rsdat.cli.data_words import Json, Recursive, Urls
+from rsdat.cli.data_words import Json, Recursive, Urls, named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from rsdat.storage.transfer_listing import Entry
     from rsdat.storage.transfer_many import Planned, Report
 
-Sources = Annotated[list[str], typer.Argument(metavar="SOURCE", help="Files, patterns.")]
-Target = Annotated[str, typer.Argument(metavar="TARGET", help="A directory, or a new name.")]
+Sources = Annotated[
+    list[str], typer.Argument(metavar="SOURCE", help="Files, patterns.", callback=named)
+]
+Target = Annotated[
+    str, typer.Argument(metavar="TARGET", help="A directory, or a new name.", callback=named)
+]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Files at one time.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
@@ -59,11 +63,12 @@ def cp(
 
     if overwrite not in OVERWRITE:
         raise ConfigError(f"--overwrite {overwrite}: no such choice", hint=", ".join(OVERWRITE))
-    planned = plan(sources, target, recursive=recursive)
+    _check_target(target)
     if dry_run:
-        _print_plan(planned, as_json)
+        _print_plan(plan(sources, target, recursive=recursive), as_json)
         return
     with as_interrupts(), copying(silent=as_json) as progress:
+        planned = plan(sources, target, recursive=recursive)
         report = copy_many(
             planned,
             overwrite=overwrite,
@@ -88,6 +93,9 @@ def mv(
     from rsdat.storage.transfer_listing import expand
     from rsdat.storage.transfer_moving import move_many, plan, without_empty
 
+    _check_target(target)
+    for source in sources:
+        _check_no_root(source, "moved")
     planned = plan(sources, target, recursive=True, whole=True)
     if dry_run:
         _print_plan(planned, as_json)
@@ -120,9 +128,12 @@ def rm(
     from rsdat.storage.transfer_moving import remove
 
     entries = list({one.url: one for url in urls for one in expand(url)}.values())
+    for one in entries:
+        _check_no_root(one.url, "removed")
     _check_directories(entries, recursive)
     if dry_run:
-        print(*(shown(one.url) + "/" * one.is_directory for one in entries), sep="\n")
+        names = [shown(one.url) + "/" * one.is_directory for one in entries]
+        print_json(names) if as_json else print(*names, sep="\n")
         return
     by_pattern = len(entries) > len(urls)
     if not yes and (by_pattern or any(one.is_directory for one in entries)):
@@ -134,6 +145,34 @@ def rm(
         print_failures(failed, "removed")
     if failed:
         raise typer.Exit(failed[0].error.exit_code)
+
+
+def _check_target(target: str) -> None:
+    from urllib.parse import urlsplit
+
+    from rsdat.errors import ConfigError
+    from rsdat.storage import shown
+
+    if urlsplit(target).scheme in ("http", "https"):
+        raise ConfigError(
+            f"{shown(target)}: nothing can be written over plain http",
+            hint="write a door's address as dcache://… or davs://…",
+        )
+
+
+def _check_no_root(url: str, done: str) -> None:
+    """Refuse the whole of a server or of this machine: what is left of DIR/$NAME without a name."""
+    from urllib.parse import urlsplit
+
+    from rsdat.errors import ConfigError
+    from rsdat.storage import absolute, is_remote, shown
+
+    place = absolute(url)
+    if not (urlsplit(place).path if is_remote(place) else place).strip("/"):
+        raise ConfigError(
+            f"{shown(place)} is all that there is: it is not {done} as a whole",
+            hint="name the directories in it",
+        )
 
 
 def _check_directories(entries: Sequence[Entry], recursive: bool) -> None:

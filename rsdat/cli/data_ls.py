@@ -88,11 +88,14 @@ def _shown(entry: Entry) -> str:
 
 def cat(urls: Urls) -> None:
     """Write files to the standard output, one after the other."""
+    from rsdat.errors import DataError
     from rsdat.storage.transfer import pour
-    from rsdat.storage.transfer_listing import expand, only_files
+    from rsdat.storage.transfer_listing import expand
 
     for url in urls:
-        for entry in only_files(expand(url), recursive=False):
+        for entry in expand(url):
+            if entry.is_directory:
+                raise DataError(f"{_shown(entry)} is a directory", hint="name its files: DIR/*")
             for block in pour(entry.url):
                 sys.stdout.buffer.write(block)
     sys.stdout.buffer.flush()

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rsdat.cli.data_words import Json, Recursive
+from rsdat.cli.data_words import Json, Recursive, named
 
 if TYPE_CHECKING:
     from rsdat.storage.transfer_listing import Entry
     from rsdat.storage.transfer_staging import Brought
 
 What = Annotated[
-    list[str], typer.Argument(metavar="PLACE", help="STAC catalogs, files, directories.")
+    list[str],
+    typer.Argument(metavar="PLACE", help="STAC catalogs, files, directories.", callback=named),
 ]
 Assets = Annotated[
     str | None, typer.Option(help="Of a catalog: these assets alone, as red,nir,scl.")
@@ -45,18 +46,16 @@ def stage(
     What is on disk already is not asked for. Ctrl-C ends the waiting; the files keep coming, and
     the same command tells how far they are.
     """
-    from rsdat.cli.data_token import _duration
-    from rsdat.cli.data_words import bar
+    from rsdat.cli.data_words import bar, period_of
     from rsdat.storage.transfer_staging import bring
 
-    period = _duration(lifetime)
-    assert period is not None
+    period = period_of(lifetime, "--lifetime")
     entries = _files(what, recursive, assets)
-    with bar("files", silent=as_json) as show:
+    with bar("asking for the files", silent=as_json) as show:
 
         def tell(done: int, total: int) -> None:
             if show is not None:
-                show(done, total, "from tape")
+                show(done / total if total else None, f"{done} of {total} files from tape")
 
         brought = bring(entries, period, wait=wait, progress=tell)
     _print(brought, as_json)

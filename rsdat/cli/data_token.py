@@ -45,6 +45,7 @@ def create(
     The configured credential of the door asks, unless --user or --proxy is given. The macaroon is
     written to a file; it is printed only with --print.
     """
+    from rsdat.cli.data_words import period_of
     from rsdat.cli.output import print_json
     from rsdat.errors import ConfigError
     from rsdat.storage.credentials import decode
@@ -58,7 +59,7 @@ def create(
     if door is None:
         raise ConfigError(f"{url!r} is no door", hint="give dcache://HOST/ or https://HOST:PORT/")
     words = tuple(word.strip().upper() for word in activity.split(",") if word.strip())
-    wanted = Request(words, path, _duration(validity))
+    wanted = Request(words, path, None if validity is None else period_of(validity, "--validity"))
     headers, context = _who(url, door, user, proxy)
     token = ask(door, wanted, headers, context)
     if output is not None:
@@ -82,13 +83,17 @@ def show(
 ) -> None:
     """Show what a token allows and when it ends; never the secret."""
     from rsdat.cli.output import print_json
-    from rsdat.errors import CredentialError
+    from rsdat.errors import CredentialError, DataError
     from rsdat.storage import is_remote
     from rsdat.storage.credentials import Credential, decode, find
     from rsdat.storage.credentials.credential import bare
     from rsdat.storage.credentials.secrets import from_file
 
     if not is_remote(place):
+        if not Path(place).expanduser().exists():
+            raise DataError(
+                f"{place} does not exist", hint="give the file of a token, or dcache://HOST/"
+            )
         token = decode(bare(from_file(place)))
         source = place
     else:
@@ -137,27 +142,6 @@ def _when(text: str | None) -> str:
     left = ends - datetime.now(UTC)
     state = f"in {duration(left)}" if left > timedelta(0) else "it has expired"
     return f"{moment(ends)} ({state})"
-
-
-def _duration(text: str | None) -> timedelta | None:
-    """A duration as people write it, or the part of ISO 8601 that has no months."""
-    import re
-
-    from rsdat.config.units import parse_walltime
-    from rsdat.errors import ConfigError
-
-    if text is None:
-        return None
-    match = re.fullmatch(r"P(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", text.upper())
-    if match and any(match.groups()):
-        days, hours, minutes, seconds = (int(group or 0) for group in match.groups())
-        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    try:
-        return parse_walltime(text)
-    except ValueError:
-        raise ConfigError(
-            f"--validity {text!r} is no duration", hint="as PT12H, P7D, 12h or 7d"
-        ) from None
 
 
 def _who(

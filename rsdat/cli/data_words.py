@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,11 +15,25 @@ if TYPE_CHECKING:
     from rsdat.storage.transfer_listing import Entry
     from rsdat.storage.transfer_many import Failed, Progress
 
+
+def named(value: Any) -> Any:
+    """Names as they were typed. An empty one, of a variable that is not set, is refused.
+
+    It would mean the directory that we are in.
+    """
+    if value == "" or (isinstance(value, list | tuple) and "" in value):
+        raise typer.BadParameter("a name is empty")
+    return value
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Recursive = Annotated[
     bool, typer.Option("--recursive", "-r", help="Directories with all that is below them.")
 ]
-Urls = Annotated[list[str], typer.Argument(metavar="URL", help="Files, directories, patterns.")]
+Urls = Annotated[
+    list[str],
+    typer.Argument(metavar="URL", help="Files, directories, patterns.", callback=named),
+]
 
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -40,6 +55,31 @@ def date(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+def period_of(text: str, option: str) -> timedelta:
+    """A duration as people write it, or the part of ISO 8601 that has no months.
+
+    Raises
+    ------
+    ConfigError
+        It is none.
+    """
+    import re
+
+    from rsdat.config.units import parse_walltime
+    from rsdat.errors import ConfigError
+
+    match = re.fullmatch(r"P(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", text.upper())
+    if match and any(match.groups()):
+        days, hours, minutes, seconds = (int(group or 0) for group in match.groups())
+        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    try:
+        return parse_walltime(text)
+    except ValueError:
+        raise ConfigError(
+            f"{option} {text!r} is no duration", hint="as PT12H, P7D, 12h or 7d"
+        ) from None
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:
@@ -65,42 +105,75 @@ def print_failures(failed: Sequence[Failed], what: str) -> None:
         print(f"rsdat: {len(failed)} files were not {what}", file=sys.stderr)
 
 
+#: Told how much is done, from 0 to 1 (None: nobody knows yet), and that in words.
+Show = Callable[[float | None, str], None]
+
+
 @contextmanager
-def bar(unit: str, *, silent: bool = False) -> Iterator[Callable[[int, int, str], None] | None]:
-    """A progress bar on stderr, in bytes or in a unit; None where that is no terminal."""
+def bar(begin: str, *, silent: bool = False) -> Iterator[Show | None]:
+    """A bar with words on stderr, on one line however narrow; None where that is no terminal.
+
+    Parameters
+    ----------
+    begin
+        The words as long as nothing is known.
+    """
     if silent or not sys.stderr.isatty():
         yield None
         return
     from rich import progress as parts
     from rich.console import Console
+    from rich.table import Column
 
-    amounts: list[Any] = [parts.MofNCompleteColumn(), parts.TextColumn(unit)]
-    if unit == "bytes":
-        amounts = [parts.DownloadColumn(), parts.TransferSpeedColumn()]
+    line = Column(no_wrap=True, overflow="ellipsis")
     columns = (
-        *(parts.BarColumn(), *amounts, parts.TimeRemainingColumn()),
-        parts.TextColumn("{task.description}", markup=False),
+        parts.BarColumn(bar_width=None, table_column=Column(ratio=1)),
+        parts.TextColumn("{task.description}", markup=False, table_column=line),
     )
-    with parts.Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("", total=None)
+    with parts.Progress(
+        *columns, console=Console(stderr=True), transient=True, expand=True
+    ) as bars:
+        task = bars.add_task(begin, total=None)
 
-        def show(done: int, total: int, words: str) -> None:
-            bars.update(task, completed=done, total=total, description=words)
+        def show(share: float | None, words: str) -> None:
+            total = None if share is None else 1.0
+            bars.update(task, completed=share or 0.0, total=total, description=words)
 
         yield show
 
 
 @contextmanager
 def copying(*, silent: bool = False) -> Iterator[Callable[[Progress], None] | None]:
-    """The bar of copies: bytes, files, failures."""
-    with bar("bytes", silent=silent) as show:
+    """The bar of copies: files, bytes, throughput and time left, failures."""
+    with bar("looking what there is to do", silent=silent) as show:
         if show is None:
             yield None
             return
+        began: float | None = None
 
         def tell(now: Progress) -> None:
-            bad = f", {now.failed} failed" if now.failed else ""
-            words = f"{now.files} of {now.total_files} files{bad}"
-            show(now.nbytes, now.total_bytes, words)
+            nonlocal began
+            began = began or time.monotonic()  # what was looked at before is no part of it
+            show(*progress_words(now, time.monotonic() - began))
 
         yield tell
+
+
+def progress_words(now: Progress, seconds: float) -> tuple[float | None, str]:
+    """How far copies are, from 0 to 1, and in words: the first ones count most.
+
+    Parameters
+    ----------
+    seconds
+        Since they began.
+    """
+    words = [f"{now.files} of {now.total_files} files"]
+    words += [f"{now.failed} failed"] if now.failed else []
+    if not now.total_bytes:
+        share = now.files / now.total_files if now.total_files else None
+        return share, ", ".join([*words, size(now.nbytes)])
+    words.append(f"{size(now.nbytes)} of {size(now.total_bytes)}")
+    if now.nbytes and seconds >= 0.5:  # the first moment tells nothing yet
+        left = round((now.total_bytes - now.nbytes) / now.nbytes * seconds)
+        words += [f"{size(round(now.nbytes / seconds))}/s", f"{timedelta(seconds=left)} left"]
+    return now.nbytes / now.total_bytes, ", ".join(words)

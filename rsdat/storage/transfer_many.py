@@ -43,7 +43,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far many copies are: files and bytes, done and in all, and bytes that passed here."""
+    """How far many copies are: files and bytes, done and in all (no bytes: nobody knows)."""
 
     files: int
     total_files: int

@@ -218,3 +218,29 @@ def test_the_assets_of_a_catalog_are_staged(tree: Ends, tmp_path: Path) -> None:
     assert rsdat(*words, "--assets", "nir").stdout == "1 on disk already\n"
     assert "1 on their way" in rsdat(*words).stdout
     assert "has no assets blue" in rsdat(*words, "--assets", "blue", code=8).stderr
+
+
+def test_an_empty_name_and_a_whole_server_are_refused(tree: Ends, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("x")
+    for words in (("rm", "-r", "-y", ""), ("mv", "", "there"), ("cp", "precious", ""), ("ls", "")):
+        done = rsdat(*words, cwd=str(tmp_path), code=2)
+        assert "a name is empty" in done.stderr
+    root = tree.urls["dcache"].removesuffix("/d")
+    for words in (("rm", "-r", "-y", f"{root}/"), ("rm", "-r", "-y", root), ("mv", root, "x")):
+        assert "is all that there is" in rsdat(*words, cwd=str(tmp_path), code=3).stderr
+    assert (tmp_path / "precious").exists()
+    assert rsdat("cat", f"{tree.urls['dcache']}/a.tif").stdout == "12345"
+
+
+def test_nothing_goes_to_plain_http(tree: Ends) -> None:
+    source, target = f"{tree.urls['dcache']}/a.tif", tree.url("https", "new.tif")
+    for command in ("cp", "mv"):
+        assert "plain http" in rsdat(command, source, target, code=3).stderr
+    assert not tree.door.exists("/d/new.tif")
+
+
+def test_what_would_be_removed_is_said_to_scripts_too(tree: Ends) -> None:
+    top = tree.urls["dcache"]
+    said = rsdat("rm", "-r", "--dry-run", "--json", f"{top}/deep", f"{top}/a.tif").stdout
+    assert json.loads(said) == [f"{top}/deep/", f"{top}/a.tif"]
+    assert tree.door.exists("/d/a.tif")
