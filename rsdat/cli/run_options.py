@@ -50,7 +50,8 @@ OnError = Annotated[
     str, typer.Option("--on-error", help="fail, or skip: leave out what cannot be read.")
 ]
 DType = Annotated[
-    str | None, typer.Option("--dtype", help="float32, or int16 (numbers are value / 0.0001).")
+    str | None,
+    typer.Option("--dtype", help="float32, int16 (numbers are value / 0.0001), …; counts: uint8."),
 ]
 Compress = Annotated[
     str,
@@ -215,6 +216,7 @@ def storage_of(options: Options) -> Storage:
     from rsdat.config.units import parse_memory
     from rsdat.errors import ConfigError
     from rsdat.raster.cog import check_compression
+    from rsdat.raster.encoding import INTEGERS
     from rsdat.raster.outputs import is_store
     from rsdat.raster.recipes import Storage
     from rsdat.raster.writers.zarr_shards import Encoding
@@ -223,8 +225,11 @@ def storage_of(options: Options) -> Storage:
         Encoding("float32", 0, options.compress)
     else:
         check_compression(options.compress)
-    if options.dtype not in (None, "float32", "int16"):
-        raise ConfigError(f"--dtype {options.dtype!r} is not possible", hint="use float32 or int16")
+    if options.dtype not in (None, "float32", *INTEGERS):
+        raise ConfigError(
+            f"--dtype {options.dtype!r} is not possible",
+            hint=f"use float32, {', '.join(INTEGERS)}",
+        )
     try:
         memory = None if options.memory is None else parse_memory(options.memory)
     except ValueError as error:

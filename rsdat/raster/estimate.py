@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from rsdat.raster.image import Image
+from rsdat.raster.masks import mask_text
 from rsdat.raster.tiles import cores, current_client
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def explain(
         span=span_words(chain.dates),
         dates=None if image.times is None else len(image.times),
         steps=(
-            *(f"mask {mask.band}" for mask in chain.masks),
+            *(f"mask {mask_text(one.band, one.decide, one.options)}" for one in chain.masks),
             *(step_words(step.words()) for step in chain.steps),
         ),
         geobox=image.geobox,

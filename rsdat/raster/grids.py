@@ -18,6 +18,8 @@ from rsdat.raster.sources import Declared
 #: Edge of a default chunk, in pixels: 16 MB of float32, some hundred tasks for a Sentinel-2 scene.
 CHUNK = 2048
 _CHUNK_BYTES = 128_000_000
+#: Times the longer edge of an area that a pixel may have: metres are not meant as degrees.
+_LARGEST = 10
 #: Pixels that an edge may have, in GDAL and in TIFF.
 _LONGEST = 2**31 - 1
 
@@ -173,6 +175,13 @@ def _resolution(
     asked: float | None, model: GeoBox, crs: CRS, area: BoundingBox
 ) -> tuple[float, float]:
     if asked is not None:
+        wide, high = area.right - area.left, area.top - area.bottom
+        if asked > _LARGEST * max(wide, high):
+            raise ConfigError(
+                f"a pixel of {asked:g} is larger than all that is to be read: "
+                f"{wide:.3g} × {high:.3g}",
+                hint=f"give the resolution in the unit of {crs}: {crs.units[0]}",
+            )
         return float(asked), float(asked)
     if crs == model.crs:
         return abs(model.resolution.x), abs(model.resolution.y)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -128,14 +129,42 @@ def decision(band: str, classes: Sequence[int] | None, bits: Sequence[int] | Non
     if classes is not None and bits is not None:
         raise ConfigError("classes and bits exclude each other", hint="give one of them")
     if bits is not None:
-        return bits_invalid, tuple(bits)
+        return bits_invalid, _numbers("bits", bits, 63)
     if classes is None and "qa_pixel" in band.lower():
         return qa_invalid, QA_MASKED
     if classes is None and band.lower().startswith(("bqa", "qa")):
         raise ConfigError(
             f"the layout of {band!r} is not known", hint="name the bits to mask, bits=[…]"
         )
-    return scl_invalid, tuple(SCL_MASKED if classes is None else classes)
+    return scl_invalid, SCL_MASKED if classes is None else _numbers("classes", classes, 255)
+
+
+def _numbers(what: str, given: Any, last: int) -> tuple[int, ...]:
+    try:
+        numbers = tuple(map(index, given))
+    except TypeError:
+        numbers = (-1,)
+    if not numbers or not all(0 <= number <= last for number in numbers):
+        raise ConfigError(
+            f"{what} {given!r} are no numbers from 0 to {last}", hint=f"give a list: {what}=[3, 8]"
+        )
+    return numbers
+
+
+def mask_words(band: str, decide: Any, options: Any) -> dict[str, Any]:
+    """A mask as plain JSON values: its band, and which of its numbers are left out."""
+    if options is None:
+        return {"mask": band, "function": getattr(decide, "__name__", type(decide).__name__)}
+    return {"mask": band, "classes" if decide is scl_invalid else "bits": list(options)}
+
+
+def mask_text(band: str, decide: Any, options: Any) -> str:
+    """A mask in a few words: its band, and what is unusual about it."""
+    if options in (SCL_MASKED, QA_MASKED):
+        return band
+    (what, value), *_ = list(mask_words(band, decide, options).items())[1:]
+    told = ", ".join(map(str, value)) if isinstance(value, list) else value
+    return f"{band}, {what} {told}"
 
 
 def _masked(values: Array, quality: Array, *, decide: Any, options: Any, fill: float) -> Array:

@@ -126,6 +126,7 @@ def test_what_contradicts_itself(item):
         ({"bbox": (10.27, 45.2, 10.28, 45.1)}, "south above its north"),
         ({"geobox": (64, 64)}, "tuple is no grid with a CRS"),
         ({"crs": "EPSG:0"}, "CRS 'EPSG:0' is not known"),
+        ({"crs": "EPSG:4326", "resolution": 10}, "a pixel of 10 is larger than all"),
     ],
 )
 @pytest.mark.parametrize("door", [load, lambda *given, **more: chain(*given, **more).geobox])

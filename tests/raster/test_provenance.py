@@ -46,6 +46,27 @@ def test_the_item_says_how_it_was_made(sentinel2, tmp_path, name):
     assert (tmp_path / item["assets"]["preview"]["href"]).read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_item_says_what_was_masked(sentinel2, tmp_path):
+    def dark(classes):
+        return classes == 2
+
+    made = chain(sentinel2(), ["red"])
+    for masked, words, said, told in (
+        (made.mask_clouds(), {"classes": [0, 1, 3, 8, 9, 10]}, "classes [0, 1, ", "mask scl"),
+        (made.mask_clouds(classes=[3, 9]), {"classes": [3, 9]}, "[3, 9]", "classes 3, 9"),
+        (made.mask_clouds("scl", bits=[1]), {"bits": [1]}, "bits [1]", "mask scl, bits 1"),
+        (made.mask_clouds("scl", function=dark), {"function": "dark"}, "dark", "function dark"),
+    ):
+        one = masked.composite("mean")
+        one.to_cog(tmp_path / "a.tif")
+        properties = described(tmp_path / "a.tif")["properties"]
+        assert properties["rsdat:chain"]["masks"] == [{"mask": "scl", **words}]
+        assert "mask scl" in properties["processing:lineage"]
+        assert said in properties["processing:lineage"]
+        assert told in str(one.explain())
+        assert told.removeprefix("mask ") in one._repr_html_()
+
+
 def test_the_item_of_a_chain_and_of_its_file_are_the_same(sentinel2, tmp_path):
     made = chain(sentinel2(), ["red", "nir"]).composite("mean")
     made.to_cog(tmp_path / "a.tif", dtype="int16")

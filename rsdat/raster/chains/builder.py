@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pystac
@@ -30,7 +30,7 @@ from rsdat.raster.image import Skipped
 from rsdat.raster.indices import find_index
 from rsdat.raster.inputs import Items, check_request, ordered
 from rsdat.raster.kernels import check_method
-from rsdat.raster.masks import QUALITY_BANDS, decision, quality_band
+from rsdat.raster.masks import QUALITY_BANDS, decision, mask_words, quality_band
 from rsdat.raster.sources import Source
 
 Array = NDArray[Any]
@@ -148,7 +148,7 @@ class Chain(RadarSteps, Results):
                 raise ConfigError(
                     "function, classes and bits exclude each other", hint="give one of them"
                 )
-            mask = Mask(name, function)
+            mask = Mask(name, _callable(function))
         else:
             mask = Mask(name, *decision(name, classes, bits))
         kept, found, skipped = usables
@@ -209,7 +209,7 @@ class Chain(RadarSteps, Results):
         if halo < 0:
             raise ConfigError(f"halo {halo} is negative", hint="give a number of pixels")
         bands = (bands_out,) if isinstance(bands_out, str) else tuple(bands_out)
-        return self.then(Apply(function, bands, halo, parameters, dtype))
+        return self.then(Apply(_callable(function), bands, halo, parameters, dtype))
 
     def mosaic(self, by: str = "solar_day") -> Chain:
         """Items of one day as one image: of overlapping ones the first valid pixel."""
@@ -291,7 +291,7 @@ class Chain(RadarSteps, Results):
         }
         return {
             "bands": list(self.source_bands),
-            "masks": [mask.band for mask in self.masks],
+            "masks": [mask_words(one.band, one.decide, one.options) for one in self.masks],
             "steps": [step.words() for step in self.steps],
             **{name: value for name, value in grid.items() if value is not None},
         }
@@ -328,6 +328,14 @@ class Chain(RadarSteps, Results):
         found = groups(times, by, places)
         members = tuple(one.indices for one in found)
         return members, None if by is None else np.array([one.label for one in found])
+
+
+def _callable(function: Any) -> Callable[..., Any]:
+    if not callable(function):
+        raise ConfigError(
+            f"{function!r} is no function", hint="give a function of a numpy array, without ()"
+        )
+    return cast("Callable[..., Any]", function)
 
 
 def _first(words: Mapping[str, Any]) -> tuple[str, Any]:

@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from rsdat.raster.estimate import grid_words, span_words, step_words
+from rsdat.raster.masks import mask_text
 
 if TYPE_CHECKING:
     from rsdat.raster.chains.builder import Chain
@@ -26,7 +27,7 @@ def html(chain: Chain) -> str:
     rows = [
         ("from", f"{len(chain.items)} items, {span_words(chain.dates)}"),
         ("bands", ", ".join(chain.source_bands)),
-        *[("mask", mask.band) for mask in chain.masks],
+        *[("mask", mask_text(one.band, one.decide, one.options)) for one in chain.masks],
         *[("then", step_words(step.words())) for step in chain.steps],
         ("gives", f"{', '.join(chain.bands)}; {_times(chain)}"),
         ("grid", grid),
