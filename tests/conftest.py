@@ -142,11 +142,11 @@ def alive(pid: int) -> bool:
 
 def descendants(pid: int) -> list[int]:
     """Processes below one, deepest first, and that one."""
-    children = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").glob("*/children")
-        for child in task.read_text().split()
-    ]
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
+        children = [int(child) for task in tasks for child in task.read_text().split()]
+    except OSError:
+        children = []  # It has ended meanwhile.
     return [below for child in children for below in descendants(child)] + [pid]
 
 

@@ -118,6 +118,10 @@ def storage_options(href: str) -> dict[str, Any]:
 
 
 def _unreadable(place: str, error: BaseException) -> DataError:
+    from rsdat.storage.credentials import certificates
+
+    if refused := certificates.refused_by(place, error):
+        return CredentialError(f"{shown(place)} cannot be read: {refused[0]}", hint=refused[1])
     status = getattr(error, "status", None)
     if status in (401, 403):
         return CredentialError(

@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from rsdat.errors import CredentialError
-from rsdat.storage.credentials import Credential, find, lacks, s3, secrets
+from rsdat.storage.credentials import Credential, certificates, find, lacks, s3, secrets
 from rsdat.storage.credentials.secretfiles import header_file, keys_file, login_settings
 from rsdat.storage.dcache.paths import quoted, split_url
 from rsdat.storage.files import is_remote, scrubbed, shown
@@ -148,6 +148,10 @@ def refusal(href: str) -> Refusal | None:
         error.close()
         return _answer(error.code, credential, url)
     except OSError as error:
+        proxy = credential.proxy_file if credential else None
+        meant = (credential and proxy and certificates.greeted(url, credential)) or error
+        if told := certificates.refused(meant, proxy):
+            return Refusal(told[0], denied=True)
         return Refusal(f"no answer ({getattr(error, 'reason', None) or error})")
     return None
 
@@ -171,7 +175,7 @@ def _answer(code: int, credential: Credential | None, url: str) -> Refusal | Non
 def _tls(credential: Credential) -> dict[str, str]:
     found = {}
     if credential.proxy_file:
-        secrets.version(credential.proxy_file)
+        certificates.check_end(credential.proxy_file)
         found["GDAL_HTTP_SSLCERT"] = found["GDAL_HTTP_SSLKEY"] = secrets.place(
             credential.proxy_file
         )

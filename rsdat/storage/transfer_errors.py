@@ -123,7 +123,7 @@ def passing(error: BaseException) -> bool:
         return error.side != "source" and passing(error.error)
     if isinstance(error, DoorError | RsdatError):
         return False
-    if retrying.untrusted(error) or retrying.unknown_host(error):
+    if retrying.lasting(error):
         return False
     status = getattr(error, "status", None)
     if isinstance(status, int) and status in retrying.PASSING | retrying.DOUBTFUL:
@@ -154,14 +154,17 @@ def _library(error: BaseException) -> bool:
 
 def explained(error: BaseException, source: str, target: str) -> RsdatError:
     """The error for the caller: source, target, what happened, what to do next."""
+    from rsdat.storage.credentials import certificates
+
     side, cause = "target", error
     while isinstance(cause, Trouble):
         side, cause = cause.side, cause.error
     # aiohttp puts an error of its own over one that says what is wrong with a credential.
     if isinstance(cause.__cause__, RsdatError):
         cause = cause.__cause__
-    kind, words, hint = _judged(cause, side)
     place = source if side == "source" else target
+    refused = certificates.refused_by(place, cause)
+    kind, words, hint = (Denied, *refused) if refused else _judged(cause, side)
     words = scrubbed(scrubbed(words, source), target)
     return kind(
         f"{shown(source)} was not copied to {shown(target)}: {words}",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from glob import has_magic
 from typing import Any
 
-from rsdat.errors import DataError, RsdatError
+from rsdat.errors import CredentialError, DataError, RsdatError
 from rsdat.storage.files import scrubbed, shown
 from rsdat.storage.transfer_errors import CopyFailed
 from rsdat.storage.transfer_places import Place, facts_of, place_of, seconds
@@ -199,10 +199,14 @@ def _entry(place: Place, path: str, info: Mapping[str, Any]) -> Entry:
 
 
 def _unlisted(error: BaseException, url: str) -> DataError:
+    from rsdat.storage.credentials import certificates
+
     if isinstance(error, DataError):
         return error
     if isinstance(error.__cause__, DataError):
         return error.__cause__
+    if refused := certificates.refused_by(url, error):
+        return CredentialError(f"{shown(url)} cannot be listed: {refused[0]}", hint=refused[1])
     status = getattr(error, "status", None)
     if status in (404, 410):
         return Absent(f"{shown(url)} does not exist", hint="check the name")

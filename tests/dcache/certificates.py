@@ -18,6 +18,9 @@ PROXY_INFORMATION = x509.UnrecognizedExtension(
     x509.ObjectIdentifier("1.3.6.1.5.5.7.1.14"),
     bytes.fromhex("300c300a06082b06010505071501"),
 )
+Key = ec.EllipticCurvePrivateKey
+#: What a user's key is for: signatures.
+SIGNS = x509.KeyUsage(True, *[False] * 8)
 
 
 class Authority:
@@ -25,7 +28,7 @@ class Authority:
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Authority of the tests")])
+        self._name = _called("Authority of the tests")
         builder = self._builder(self._name, self._key, days=30).add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
@@ -38,10 +41,10 @@ class Authority:
         file.write_bytes(self.pem)
         return file
 
-    def context(self, kind: str = "good", host: str = "127.0.0.1") -> ssl.SSLContext:
-        """A server's context: ``good``, ``expired``, or for an ``other-host``."""
+    def server(self, kind: str = "good", host: str = "127.0.0.1") -> bytes:
+        """A server's key and certificate; kinds as in :meth:`context`."""
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "door")])
+        name = _called("door")
         names: list[x509.GeneralName] = [x509.DNSName("door.example.org")]
         if kind != "other-host":
             names = [
@@ -51,11 +54,15 @@ class Authority:
         builder = self._builder(name, key, days=-1 if kind == "expired" else 30)
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
+        return _pem_of_key(key) + _pem(certificate)
+
+    def context(self, kind: str = "good", host: str = "127.0.0.1") -> ssl.SSLContext:
+        """A server's context: ``good``, ``expired``, or for an ``other-host``."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         with tempfile.TemporaryDirectory() as directory:
             file = Path(directory) / "server.pem"
             file.touch(mode=0o600)
-            file.write_bytes(_pem_of_key(key) + _pem(certificate))
+            file.write_bytes(self.server(kind, host))
             context.load_cert_chain(file)
         # Clients may show a certificate, and grid users show proxies.
         context.load_verify_locations(cadata=self.pem.decode())
@@ -63,20 +70,25 @@ class Authority:
         context.verify_flags |= ssl.VERIFY_ALLOW_PROXY_CERTS
         return context
 
+    def user(self, user: str, days: float = 30) -> bytes:
+        """A user's certificate and its key."""
+        certificate, key = self._user(user, days)
+        return _pem(certificate) + _pem_of_key(key)
+
+    def _user(self, user: str, days: float = 30) -> tuple[x509.Certificate, Key]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = self._builder(_called(user), key, days=days).add_extension(SIGNS, critical=True)
+        return builder.sign(self._key, hashes.SHA256()), key
+
     def proxy(self, user: str, hours: float = 12) -> bytes:
         """A user's X.509 proxy as grid tools write it: certificate, its key, the user's one."""
-        user_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user)])
-        usage = x509.KeyUsage(True, *[False] * 8)
-        user_certificate = (
-            self._builder(name, user_key, days=30)
-            .add_extension(usage, critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
+        user_certificate, user_key = self._user(user)
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = _called(user)
         proxy_name = x509.Name([*name, x509.NameAttribute(NameOID.COMMON_NAME, "1")])
         certificate = (
             self._builder(proxy_name, key, days=hours / 24, issuer=(name, user_key))
-            .add_extension(usage, critical=True)
+            .add_extension(SIGNS, critical=True)
             .add_extension(PROXY_INFORMATION, critical=True)
             .sign(user_key, hashes.SHA256())
         )
@@ -85,9 +97,9 @@ class Authority:
     def _builder(
         self,
         name: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
+        key: Key,
         days: float,
-        issuer: tuple[x509.Name, ec.EllipticCurvePrivateKey] | None = None,
+        issuer: tuple[x509.Name, Key] | None = None,
     ) -> x509.CertificateBuilder:
         """What every certificate says; Python 3.13 insists on the identifiers of the keys."""
         now = datetime.datetime.now(datetime.UTC)
@@ -107,11 +119,15 @@ class Authority:
         )
 
 
+def _called(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
 def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _pem_of_key(key: Key) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

@@ -17,6 +17,7 @@ from tests.servers import programs
 
 if TYPE_CHECKING:
     from tests.conftest import Sshd
+    from tests.servers.grid import Grid
     from tests.servers.programs import Server
     from tests.servers.stac_api import StacApi
 
@@ -82,6 +83,24 @@ def webdav_server(request: pytest.FixtureRequest) -> Server:
     """Each of the WebDAV servers in turn."""
     server: Server = request.getfixturevalue(f"{request.param}_server")
     return server
+
+
+@pytest.fixture(scope="session")
+def apache_grids() -> Iterator[tuple[Grid, Grid]]:
+    """Apache over TLS: asks all clients for a certificate; asks below ``/members`` alone."""
+    from tests.servers.grid import apache
+
+    with apache() as grids:
+        yield grids
+
+
+@pytest.fixture(scope="session")
+def xrootd_grid() -> Iterator[Grid]:
+    """XRootD over TLS, which lets one user in."""
+    from tests.servers.grid import xrootd
+
+    with xrootd() as grid:
+        yield grid
 
 
 @pytest.fixture(scope="session")

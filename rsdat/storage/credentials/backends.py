@@ -43,22 +43,44 @@ class Client:
 
     async def __call__(self, **settings: Any) -> Any:
         """A session, as fsspec's ``get_client``."""
+        import asyncio
+
         import aiohttp
 
+        from rsdat.storage.credentials import certificates
         from rsdat.storage.credentials.responses import response_class
 
-        settings.setdefault("connector", self._connector())
+        latest: dict[str, Any] = {"ssl": await asyncio.to_thread(self._trust)}
+
+        class Request(aiohttp.ClientRequest):
+            """A request whose connection has the certificates as they are now."""
+
+            @property
+            def ssl(self) -> Any:
+                return latest["ssl"]
+
+        async def authorize(request: Any, handler: Any) -> Any:
+            # In threads: a command, a file on a slow disk or a service must not hold the loop.
+            latest["ssl"] = await asyncio.to_thread(self._trust)
+            try:
+                return await handler(await self._authorized(request))
+            except (aiohttp.ClientConnectionError, ConnectionError) as error:
+                url = str(request.original_url)
+                meant = await certificates.clearer(error, url, self.credential)
+                if meant is error:
+                    raise
+                raise meant from meant.__cause__
+
         settings.setdefault("trust_env", True)
+        settings.setdefault("request_class", Request)
         settings.setdefault("response_class", response_class())
-        return aiohttp.ClientSession(middlewares=(self._authorize,), **settings)
+        return aiohttp.ClientSession(middlewares=(authorize,), **settings)
 
-    def _connector(self) -> Any:
-        import aiohttp
-
+    def _trust(self) -> Any:
         context = self.credential.ssl_context() if self.credential else None
-        return aiohttp.TCPConnector(ssl=True if context is None else context)
+        return True if context is None else context
 
-    async def _authorize(self, request: Any, handler: Any) -> Any:
+    async def _authorized(self, request: Any) -> Any:
         import asyncio
 
         import yarl
@@ -68,14 +90,13 @@ class Client:
         url = str(request.url)
         known = self.credential
         own = origin_of(url) == self.origin
-        # In threads: a command, a file on a slow disk or a service must not hold the event loop.
         if known is not None and (own or (known.logs_in and known.is_login(url))):
             request.headers.update(await asyncio.to_thread(known.headers, url))
         if own:
             address = await asyncio.to_thread(signing.signed, url)
             if address != url:
                 request.url = yarl.URL(address, encoded=True)
-        return await handler(request)
+        return request
 
 
 def origin_of(url: str) -> str:

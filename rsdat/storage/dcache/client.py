@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rsdat.storage.dcache import retrying
-from rsdat.storage.dcache.errors import ACTIVITIES, DoorError, Lack, Unreachable, refusal
+from rsdat.storage.dcache.errors import ACTIVITIES, Denied, DoorError, Lack, Unreachable, refusal
 from rsdat.storage.dcache.paths import Door, origin, redirected, without_query
 from rsdat.storage.dcache.rest import detail
 from rsdat.storage.dcache.retrying import Policy, Tries
@@ -177,8 +177,9 @@ class Client:
 
     @property
     def described(self) -> str:
-        """The credential in words for messages."""
-        return f"the credential {self.credential.reference}" if self.credential else ""
+        """The credential in words for messages; empty where nothing says who asks."""
+        known = self.credential is not None and self.credential.identifies
+        return f"the credential {self.credential.reference}" if known and self.credential else ""
 
     def lacking(self, action: str, path: str) -> Lack | None:
         """What is seen to be wrong with the credential; for the message of a refusal."""
@@ -232,19 +233,27 @@ class Client:
         import aiohttp
         from yarl import URL
 
+        from rsdat.storage.credentials import certificates
+
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=self.limits.connect, sock_read=idle or self.limits.idle
         )
-        response = await self._connections().session.request(
-            method,
-            # Already quoted: quoting it again would change the name.
-            URL(url, encoded=True),
-            headers={**(headers or {}), **({} if anonymous else await self.secret(url))},
-            data=data,
-            allow_redirects=False,
-            ssl=await self._trust() if url.startswith("https:") else True,
-            timeout=timeout,
-        )
+        try:
+            response = await self._connections().session.request(
+                method,
+                # Already quoted: quoting it again would change the name.
+                URL(url, encoded=True),
+                headers={**(headers or {}), **({} if anonymous else await self.secret(url))},
+                data=data,
+                allow_redirects=False,
+                ssl=await self._trust() if url.startswith("https:") else True,
+                timeout=timeout,
+            )
+        except (aiohttp.ClientConnectionError, ConnectionError) as error:
+            meant = await certificates.clearer(error, url, self.credential)
+            if meant is error:
+                raise
+            raise meant from meant.__cause__
         self._reached.add(origin(url))
         if response.headers.get("Server", "").startswith("XrootD"):
             self.is_xrootd = True
@@ -342,7 +351,14 @@ class Client:
 
     def unreachable(self, error: BaseException, url: str, path: str) -> DoorError:
         """The error for a connection that failed for good."""
+        from rsdat.storage.credentials import certificates
+
         scheme, host, port = origin(url)
+        facts: dict[str, Any] = {"path": path, "door": self.door.webdav}
+        proxy = self.credential.proxy_file if self.credential else None
+        if refused := certificates.refused(error, proxy):
+            place = f"{scheme}://{host}:{port} ({path})"
+            return Denied(f"{place}: {refused[0]}", hint=refused[1], **facts)
         words, number = retrying.reason(error)
         hint = "check the network, and the address of the door; then run it again"
         if retrying.untrusted(error):
@@ -353,9 +369,8 @@ class Client:
         return Unreachable(
             f"{scheme}://{host}:{port} ({path}): {words}",
             hint=hint,
-            path=path,
-            door=self.door.webdav,
             code=number,
+            **facts,
         )
 
 

@@ -16,6 +16,7 @@ from fsspec.spec import AbstractBufferedFile
 from rsdat.storage.dcache import errors, tape
 from rsdat.storage.dcache.caching import Growing
 from rsdat.storage.dcache.checksums import Buffer
+from rsdat.storage.dcache.storing import ANSWERED
 from rsdat.storage.dcache.writing import BLOCK, Block, Memory, Queue
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class Outgoing:
     async def discard(self) -> None:
         """Remove a file that was kept under a temporary name."""
         if self.growing is not None:
-            await self._fs.store.discard(self.growing, complete=True)
+            await self._fs.store.discard(self.growing, ANSWERED)
             self.growing = None
 
 

@@ -93,7 +93,7 @@ def breaks(error: BaseException, tries: Tries, *, known: bool) -> bool:
     """
     return (
         is_break(error)
-        and not _lasting(error)
+        and not lasting(error)
         and tries.left(None if known else FIRST_CONTACT_TRIES)
     )
 
@@ -115,6 +115,15 @@ def is_break(error: BaseException) -> bool:
         return True
     # A peer that breaks off inside a header or a chunk.
     return isinstance(error, aiohttp.ClientResponseError) and error.status in (0, 400)
+
+
+def by_peer(error: BaseException) -> bool:
+    """Whether the other side has ended a connection: then it knows that it is at its end."""
+    import aiohttp
+
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return True
+    return getattr(error, "errno", None) in (errno.ECONNRESET, errno.EPIPE)
 
 
 def untrusted(error: BaseException) -> bool:
@@ -149,5 +158,9 @@ def reason(error: BaseException) -> tuple[str, int]:
     return words, errno.ECONNABORTED
 
 
-def _lasting(error: BaseException) -> bool:
-    return untrusted(error) or unknown_host(error)
+def lasting(error: BaseException) -> bool:
+    """Whether a broken connection will break again: names and certificates do not heal."""
+    from rsdat.storage.credentials import certificates
+
+    refused = certificates.refused(error, None) is not None
+    return refused or untrusted(error) or unknown_host(error)

@@ -19,10 +19,13 @@ from rsdat.storage.dcache.retrying import Tries
 from rsdat.storage.dcache.spans import Span
 from rsdat.storage.dcache.writing import Queue, Source, mismatches, upload
 
-# Seconds before each look whether dCache has removed what an interrupted upload has left.
+# Seconds before each look for what an upload has left whose connection the door has ended; dCache
+# removes it by itself.
 LOOKS = (0.0, 0.05, 0.2, 0.75)
-# The same at other servers, some of which keep it, and show it late.
-SWEEPS = (*LOOKS, 1.0, 2.0, 3.0)
+# After an answer, nothing appears any more.
+ANSWERED = (0.0,)
+# Where we have ended it, the door has to notice; some keep what they have, and show it late.
+SWEEPS = (*LOOKS, 1.0, 2.0)
 # Seconds without it, after it was removed, until it is believed to be gone.
 QUIET = 1.5
 
@@ -84,7 +87,7 @@ class Store:
                 raise self._exists(path)
             await self.settle(growing, path)
         except BaseException:
-            await self.discard(growing, complete=True)
+            await self.discard(growing, ANSWERED)
             raise
 
     async def grow(self, path: str, source: Source) -> str:
@@ -94,11 +97,12 @@ class Store:
             refused = await self._verified(growing, source, {})
         except errors.WrongChecksum:
             raise
-        except BaseException:
-            await self.discard(growing)
+        except BaseException as error:
+            by_peer = error.__cause__ is not None and retrying.by_peer(error.__cause__)
+            await self.discard(growing, LOOKS if by_peer else SWEEPS)
             raise
         if refused is not None:
-            await self.discard(growing, complete=True)
+            await self.discard(growing, ANSWERED)
             # The name is new: what is in the way is the directory's.
             raise await self._why(growing, refused)
         return growing
@@ -113,7 +117,7 @@ class Store:
             await self._namespace.move(growing, path)
         self._reader.forget(path)
 
-    async def discard(self, growing: str, *, complete: bool = False) -> None:
+    async def discard(self, growing: str, pauses: tuple[float, ...] = SWEEPS) -> None:
         """Remove what an upload has left, if the door still can be reached.
 
         Whoever is cancelled meanwhile waits for it all the same, and is cancelled then: the end of
@@ -121,10 +125,10 @@ class Store:
 
         Parameters
         ----------
-        complete
-            Whether the door has answered the upload: then nothing can appear later.
+        pauses
+            Seconds before each look; :data:`ANSWERED`, if the door has answered the upload.
         """
-        sweeping = asyncio.ensure_future(self._sweep(growing, complete))
+        sweeping = asyncio.ensure_future(self._sweep(growing, pauses))
         called_off: asyncio.CancelledError | None = None
         while not sweeping.done():
             try:
@@ -136,7 +140,7 @@ class Store:
         if called_off is not None:
             raise called_off
 
-    async def _sweep(self, path: str, complete: bool) -> None:
+    async def _sweep(self, path: str, pauses: tuple[float, ...]) -> None:
         """Remove a file that may yet appear.
 
         A server that is no dCache notices only after a moment that the upload broke off, and then
@@ -145,7 +149,7 @@ class Store:
         now = asyncio.get_running_loop().time
         removed: float | None = None
         slowest = 0.0
-        for pause in SWEEPS:
+        for pause in pauses:
             await asyncio.sleep(max(pause, slowest))
             began = now()
             try:
@@ -155,7 +159,7 @@ class Store:
             except OSError:
                 there = False  # Some lock a file for as long as they are at it.
             slowest = max(slowest, now() - began)
-            if complete or self._namespace.has_rest:
+            if self._namespace.has_rest:
                 return
             if there:
                 removed = now()
