@@ -14,13 +14,18 @@ from rsdat.errors import ConfigError
 WIDE = 180.0
 
 
-def on_the_globe(geometry: BaseGeometry) -> BaseGeometry:
+def on_the_globe(geometry: BaseGeometry, *, crossing: bool = False) -> BaseGeometry:
     """A geometry in degrees, with longitudes from -180 to 180 and nothing across the antimeridian.
 
     A polygon with an edge longer than 180 degrees is taken to go the short way round, across the
     antimeridian, although RFC 7946 (section 3.1.9) wants such polygons cut: many catalogs hold
     uncut ones. A rectangle along the axes is meant as it stands: it is a bbox. Longitudes beyond
     180 are another way to write a crossing.
+
+    Parameters
+    ----------
+    crossing
+        Whether it is known that the geometry crosses: rectangles then do as others do.
     """
     if geometry.is_empty:
         return geometry
@@ -28,8 +33,9 @@ def on_the_globe(geometry: BaseGeometry) -> BaseGeometry:
     if east - west <= WIDE and west >= -180 and east <= 180:
         return geometry
     if geometry.geom_type in ("MultiPolygon", "GeometryCollection"):
-        return shapely.union_all([on_the_globe(part) for part in shapely.get_parts(geometry)])
-    if isinstance(geometry, Polygon) and not _along_the_axes(geometry):
+        parts = shapely.get_parts(geometry)
+        return shapely.union_all([on_the_globe(part, crossing=crossing) for part in parts])
+    if isinstance(geometry, Polygon) and (crossing or not _along_the_axes(geometry)):
         geometry = _unrolled(geometry)
         west, _, east, _ = geometry.bounds
     if west >= -180 and east <= 180:

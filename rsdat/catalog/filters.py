@@ -80,6 +80,8 @@ def times(item: Mapping[str, Any]) -> Interval:
 def area_of(item: Mapping[str, Any]) -> BaseGeometry | None:
     """Where an item as JSON is, cut at the antimeridian: its geometry, or else its bbox.
 
+    A rectangle that a bbox with west > east belongs to crosses the antimeridian, too.
+
     Raises
     ------
     DataError
@@ -87,13 +89,18 @@ def area_of(item: Mapping[str, Any]) -> BaseGeometry | None:
     """
     try:
         if item.get("geometry"):
-            return on_the_globe(shape(item["geometry"]))
+            return on_the_globe(shape(item["geometry"]), crossing=_crosses(item.get("bbox")))
         return bounding_area(item["bbox"]) if item.get("bbox") else None
     except (ValueError, TypeError, KeyError, AttributeError, ShapelyError, ConfigError) as error:
         raise DataError(
             f"item {item.get('id')}: its geometry cannot be read: {error}",
             hint="correct it: GeoJSON, degrees",
         ) from None
+
+
+def _crosses(bbox: Any) -> bool:
+    """Whether a bbox says that it crosses the antimeridian."""
+    return bool(bbox) and len(bbox) in (4, 6) and bbox[0] > bbox[len(bbox) // 2]
 
 
 def interval(asked: Moment | Sequence[Moment | None]) -> Interval:

@@ -1,11 +1,17 @@
-"""A picture of where a catalog's items are: outlines on a grid of degrees, as PNG."""
+"""A picture of where a catalog's items are: outlines on a grid of degrees, as PNG.
+
+``land.json`` is Natural Earth's map of the countries at 1:110 million (public domain), joined and
+made simpler by 0.15 degrees: polygons with their holes.
+"""
 
 from __future__ import annotations
 
 import io
+import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
-_WIDTH, _MARGIN, _LINE = 1000, 60, 24
+_WIDTH, _MARGIN, _LINE = 1000, 90, 24
 # Told apart by people who do not see all colours (Okabe and Ito), too.
 _COLOURS = [
     (0, 114, 178),
@@ -33,6 +39,11 @@ _COLOURS = [
     (86, 180, 233),
 ]
 _INK, _GRID, _PAPER = (60, 60, 60), (215, 215, 215), (255, 255, 255)
+_LAND, _OTHERS = (240, 238, 230), (110, 110, 110)
+#: Degrees across from which on land is drawn: closer, its coast would be in a wrong place.
+_FAR = 8.0
+#: Degrees around what has no extent: a kilometre.
+_ALONE = 0.01
 #: Beyond this number the outlines would cover what they enclose.
 _OUTLINES = 1500
 
@@ -69,33 +80,62 @@ def draw_map(summaries: Sequence[Summary]) -> bytes:
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    outlined = [(one, list(one.areas)) for one in summaries if one.areas]
+    outlined = _layers(summaries)
     if not outlined:
         raise DataError("no item says where it is", hint="give the items geometries")
-    shift = _turn([area for _, areas in outlined for area in areas])
-    outlined = [(one, [_turned(area, shift) for area in areas]) for one, areas in outlined]
-    frame = _frame([area for _, areas in outlined for area in areas])
-    size = (frame.width + 2 * _MARGIN, frame.height + 2 * _MARGIN + _LINE * len(outlined))
+    shift = _turn([area for one in outlined for area in one.areas])
+    layers = [replace(one, areas=[_turned(area, shift) for area in one.areas]) for one in outlined]
+    frame = _frame([area for one in layers for area in one.areas], 360.0 if shift else 180.0)
+    size = (frame.width + 2 * _MARGIN, frame.height + 2 * _MARGIN + _LINE * len(layers))
     picture = Image.new("RGB", size, _PAPER)
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(14)
+    if frame.east - frame.west > _FAR:
+        _land(picture, frame)
     _grid(pen, frame, font)
-    for number, (summary, areas) in enumerate(outlined):
-        colour = _COLOURS[number % len(_COLOURS)]
-        most = _fill(picture, frame, areas, colour)
-        if len(areas) <= _OUTLINES:
-            for area in areas:
-                _outline(pen, frame, area, colour)
-        y = frame.height + 2 * _MARGIN + _LINE * number - 8
-        pen.rectangle((_MARGIN, y, _MARGIN + 14, y + 14), fill=colour)
-        text = f"{summary.collection or '(no collection)'}: {summary.items} item"
-        text += "s" if summary.items != 1 else ""
+    for number, layer in enumerate(layers):
+        most = _fill(picture, frame, layer.areas, layer.colour)
+        if len(layer.areas) <= _OUTLINES:
+            for area in layer.areas:
+                _outline(pen, frame, area, layer.colour)
+        y = frame.height + 2 * _MARGIN + _LINE * number - 38
+        pen.rectangle((_MARGIN, y, _MARGIN + 14, y + 14), fill=layer.colour)
+        text = f"{layer.name}: {layer.items} item{'s' if layer.items != 1 else ''}"
         text += f", up to {most} at one place" if most > 1 else ""
         pen.text((_MARGIN + 22, y - 2), text, fill=_INK, font=font)
     pen.rectangle((_MARGIN, _MARGIN, _MARGIN + frame.width, _MARGIN + frame.height), outline=_INK)
     out = io.BytesIO()
     picture.save(out, "PNG")
     return out.getvalue()
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """What is drawn in one colour."""
+
+    name: str
+    items: int
+    areas: list[BaseGeometry]
+    colour: tuple[int, int, int]
+
+
+def _layers(summaries: Sequence[Summary]) -> list[_Layer]:
+    """A layer for each collection; where there are more than colours, the smallest share one."""
+    drawn = [one for one in summaries if one.areas]
+    most = len(_COLOURS) if len(drawn) <= len(_COLOURS) else len(_COLOURS) - 1
+    large = sorted(drawn, key=lambda one: -one.items)[:most]
+    own = [one for one in drawn if any(one is other for other in large)]
+    layers = [
+        _Layer(one.collection or "(no collection)", one.items, list(one.areas), colour)
+        for one, colour in zip(own, _COLOURS, strict=False)
+    ]
+    rest = [one for one in drawn if not any(one is other for other in large)]
+    if rest:
+        areas = [area for one in rest for area in one.areas]
+        items = sum(one.items for one in rest)
+        # Beneath the others: it is the least that is asked for.
+        layers.insert(0, _Layer(f"{len(rest)} other collections", items, areas, _OTHERS))
+    return layers
 
 
 def _turn(areas: Sequence[BaseGeometry]) -> bool:
@@ -117,11 +157,27 @@ def _turned(area: BaseGeometry, shift: bool) -> BaseGeometry:
     return shapely.union_all(parts)
 
 
-def _frame(areas: Sequence[BaseGeometry]) -> Frame:
+def _land(picture: Image, frame: Frame) -> None:
+    """The land, below everything, within the frame alone."""
+    from PIL import Image, ImageDraw
+
+    layer = Image.new("RGB", picture.size, _PAPER)
+    pen = ImageDraw.Draw(layer)
+    polygons = json.loads(files("rsdat.catalog").joinpath("land.json").read_text())
+    for turn in (0, 360):
+        for polygon in polygons:
+            for number, ring in enumerate(polygon):
+                points = [frame.pixel(x + turn, y) for x, y in ring]
+                pen.polygon(points, fill=_PAPER if number else _LAND)
+    inside = (_MARGIN, _MARGIN, _MARGIN + frame.width, _MARGIN + frame.height)
+    picture.paste(layer.crop(inside), inside)
+
+
+def _frame(areas: Sequence[BaseGeometry], edge: float) -> Frame:
+    """The frame around areas; it ends at the ``edge`` of the globe where they do."""
     west, south, east, north = shapely.total_bounds(areas)
-    wide, high = max(east - west, 0.02), max(north - south, 0.02)
-    pad = 0.08 * max(wide, high)
-    west, east = west - pad, east + pad
+    pad = 0.08 * max(east - west, north - south) or _ALONE
+    west, east = max(west - pad, min(-180.0, west)), min(east + pad, max(edge, east))
     south, north = max(south - pad, -90), min(north + pad, 90)
     stretch = max(math.cos(math.radians((south + north) / 2)), 0.1)
     ratio = (north - south) / ((east - west) * stretch)
@@ -140,14 +196,23 @@ def _fill(
     shape = frame.height, frame.width
     grid = from_bounds(frame.west, frame.south, frame.east, frame.north, frame.width, frame.height)
     kept = [area for area in areas if not area.is_empty]
-    count: Any = rasterize(
-        ((area, 1) for area in kept),
-        out_shape=shape,
-        transform=grid,
-        merge_alg=MergeAlg.add,
-        dtype="int32",
-        all_touched=True,
-    )
+    seen = 3 * (frame.east - frame.west) / frame.width
+    small, large = [], []
+    for area in kept:
+        west, south, east, north = area.bounds
+        (small if max(east - west, north - south) < seen else large).append((area, 1))
+    count: Any = np.zeros(shape, "int32")
+    # Whatever is small is to be seen; of the others, neighbours that touch do not overlap.
+    for some, touched in ((small, True), (large, False)):
+        if some:
+            count += rasterize(
+                some,
+                out_shape=shape,
+                transform=grid,
+                merge_alg=MergeAlg.add,
+                dtype="int32",
+                all_touched=touched,
+            )
     most = int(count.max())
     strength = np.log1p(count) / np.log1p(max(most, 1))
     alpha = np.where(count > 0, 40 + 150 * strength * (most > 1), 0).astype("uint8")
@@ -183,11 +248,12 @@ def _grid(pen: ImageDraw, frame: Frame, font: Any) -> None:
 def _ticks(low: float, high: float) -> list[float]:
     rough = (high - low) / 6
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * one for one in (1, 2, 3, 5, 10) if power * one >= rough)
+    steps = (10, 15, 20, 30, 45, 60, 90) if rough > 10 else [power * n for n in (1, 2, 3, 5, 10)]
+    step = next((one for one in steps if one >= rough), 90)
     first = math.ceil(low / step)
-    return [round(step * number, 6) for number in range(first, math.floor(high / step) + 1)]
+    return [round(step * number, 9) for number in range(first, math.floor(high / step) + 1)]
 
 
 def _label(degrees: float, sides: str) -> str:
     side = "" if degrees in (0, -180) else sides[degrees < 0]
-    return f"{abs(degrees):g}°{side}"
+    return f"{abs(degrees):.9g}°{side}"
