@@ -95,7 +95,7 @@ def _counter(bars: Any, name: str) -> Report:
         if said.first and progress.kept:
             bars.console.print(_kept(progress), markup=False, highlight=False)
         said.first = False
-        bars.update(task, completed=progress.done, total=progress.total, rate=_rate(progress))
+        bars.update(task, completed=progress.done, total=progress.total, rate=progress.pace)
 
     return show
 
@@ -119,11 +119,3 @@ class _Once:
 
 def _kept(progress: Progress) -> str:
     return f"{progress.kept} of {progress.total} tiles were there from an earlier run"
-
-
-def _rate(progress: Progress) -> str:
-    """Throughput and time left, in words; what an earlier run had done does not count for it."""
-    if progress.left is None:
-        return ""
-    minutes, seconds = divmod(round(progress.left), 60)
-    return f"{progress.rate:.0f} MB/s, {minutes}:{seconds:02d} left"

@@ -19,7 +19,7 @@ from rsdat import __version__
 from rsdat.errors import ConfigError
 from rsdat.raster.files import settings
 from rsdat.raster.image import Image
-from rsdat.raster.progress import Report
+from rsdat.raster.progress import Report, reporter
 from rsdat.raster.tiles import current_client
 from rsdat.raster.writers.cog import assemble, check, directory_of
 from rsdat.raster.writers.encode import check_compression, codec
@@ -45,7 +45,7 @@ def write_cog(
     nodata: float | None = None,
     overview_resampling: str | None = None,
     tags: Mapping[str, str] | None = None,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
     resume: bool = True,
 ) -> Path:
     """Compute an image and write it as a cloud optimised GeoTIFF with overviews.
@@ -82,7 +82,8 @@ def write_cog(
     tags
         Further metadata to put into the file.
     progress
-        Called with a :class:`~rsdat.raster.progress.Progress` after each tile.
+        Called with a :class:`~rsdat.raster.progress.Progress` after each tile; ``True`` shows a
+        bar with tiles, MB/s and the time left.
     resume
         Go on where an interrupted run of the same work stopped, and leave the tiles for the next
         run when this one is interrupted. Without Dask the pixels are there already, and nothing
@@ -125,7 +126,7 @@ def write_image(
     level: int | None = None,
     overview_resampling: str | None = None,
     tags: Mapping[str, str] | None = None,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
     client: Any | None = None,
     tile: int | tuple[int, int] | None = None,
     memory: int | None = None,
@@ -170,6 +171,7 @@ def write_image(
     method = overview_resampling or usual_method(image.dtype, image.scales)
     check_method(method)
     packing = codec(compress, image.dtype, level)
+    report = reporter(progress, os.path.basename(os.fspath(path)))
     work = job(image, path, packing, method, client=client, tile=tile, memory=memory)
     fingerprint = work.fingerprint() if resume else {"run": uuid.uuid4().hex}
     with (
@@ -177,7 +179,7 @@ def write_image(
         _disk_errors(work.target),
         workroom(work.target, fingerprint, resume=resume) as room,
     ):
-        run = Run(work, room, progress, client)
+        run = Run(work, room, report, client)
         with (
             for_the_next_run(lambda: run.done, work.tiles, room.clear, resume=resume),
             _disk_errors(work.target),

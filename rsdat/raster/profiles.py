@@ -19,7 +19,7 @@ from rsdat.raster.profile_pixels import Sampler, blocks
 from rsdat.raster.profile_places import Place, Target, as_point, locate, places_of
 from rsdat.raster.profile_plot import plot_profile
 from rsdat.raster.profile_sums import STATISTICS, Sums
-from rsdat.raster.progress import Progress, Report
+from rsdat.raster.progress import Progress, Report, reporter
 from rsdat.raster.skips import warn_of
 from rsdat.raster.tiles import compute, current_client
 
@@ -43,7 +43,7 @@ def profile(
     places: Any,
     statistics: Sequence[str] = ("mean", "count", "valid_fraction"),
     client: Any | None = None,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
 ) -> xr.Dataset:
     """Statistics of a chain's pixels at places; see :meth:`rsdat.raster.Chain.profile`."""
     wanted = _checked(statistics)
@@ -55,7 +55,7 @@ def profile(
     times = plan.axis.times
     count = 1 if times is None else len(times)
     sums = Sums((len(named), count, len(plan.axis.bands)), wanted)
-    run = _Run(plan, wanted, client or current_client(), progress)
+    run = _Run(plan, wanted, client or current_client(), reporter(progress, "profile"))
     skipped = dict.fromkeys(chain.skipped) | run.add(targets, sums)
     small = [number for number in targets if not sums.pixels[number]]
     points = {number: as_point(targets[number], plan.geobox) for number in small}

@@ -80,6 +80,11 @@ def finish(chain: Chain, image: Image, written: Written, wanted: Beside) -> Writ
     """Put the item and the picture of a result beside it; what was written, with all left out.
 
     What lies there of an earlier result goes first: it is not true of the new one.
+
+    Raises
+    ------
+    DataError
+        One of them cannot be written; the result itself is complete.
     """
     skipped = tuple(dict.fromkeys([*chain.skipped, *written.skipped]))
     place, item = absolute(written.path), beside(written.path, ".json")
@@ -88,14 +93,21 @@ def finish(chain: Chain, image: Image, written: Written, wanted: Beside) -> Writ
         for old in (item, picture):
             with suppress(OSError):
                 os.unlink(old)
-    if picture is not None and wanted.preview:
-        from rsdat.raster.preview import preview
-
-        preview(place, picture)
-    else:
+    if not wanted.preview:
         picture = None
-    if wanted.item:
-        _put(item, _described(chain, image, place, skipped, picture))
+    try:
+        if picture is not None:
+            from rsdat.raster.preview import preview
+
+            preview(place, picture)
+        if wanted.item:
+            _put(item, _described(chain, image, place, skipped, picture))
+    except OSError as error:
+        what = "its description or its picture" if picture else "its description"
+        raise DataError(
+            f"{shown(place)} is complete, and {what} cannot be written: {error.strerror or error}",
+            hint="make room, or see to it that you may write there, and run again",
+        ) from error
     return replace(written, skipped=skipped, item=item if wanted.item else None, preview=picture)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import importlib
 import json
 from pathlib import Path
 
@@ -111,6 +113,22 @@ def test_no_item_is_left_of_an_earlier_result(sentinel2, tmp_path):
     made.to_cog(tmp_path / "a.tif", preview=True)
     made.to_cog(tmp_path / "a.tif", describe=False)
     assert [path.name for path in tmp_path.glob("a.*")] == ["a.tif"]
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_a_description_that_finds_no_room(sentinel2, tmp_path, monkeypatch, preview):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("preview", "provenance"):
+        module = importlib.import_module(f"rsdat.raster.{name}")
+        monkeypatch.setattr(module, "write_atomically", full)
+    made = chain(sentinel2(), ["red"]).composite("mean")
+    with pytest.raises(DataError, match=r"a\.tif is complete, and .* No space left") as caught:
+        made.to_cog(tmp_path / "a.tif", preview=preview)
+    assert "make room" in caught.value.hint
+    with rasterio.open(tmp_path / "a.tif") as opened:
+        np.testing.assert_array_equal(opened.read(), made.evaluate())
 
 
 def test_a_failed_run_leaves_the_earlier_result_with_its_item(sentinel2, tmp_path):

@@ -75,7 +75,7 @@ class Results:
         tile: int | tuple[int, int] | None = None,
         memory: float | str | None = None,
         client: Any | None = None,
-        progress: Report | None = None,
+        progress: Report | bool | None = None,
         resume: bool = True,
         describe: bool = True,
         preview: bool = False,
@@ -100,7 +100,8 @@ class Results:
             The Dask client to compute on; default the current one (a session's workers), else
             threads of this process.
         progress
-            Called with a :class:`~rsdat.raster.progress.Progress` after each tile.
+            Called with a :class:`~rsdat.raster.progress.Progress` after each tile; ``True`` shows a
+            bar with tiles, MB/s and the time left.
         describe
             Whether to write a STAC item beside it (``out.json``): the inputs, the chain, what was
             left out, and where it lies.
@@ -150,7 +151,7 @@ class Results:
         chunk: int = 512,
         memory: float | str | None = None,
         client: Any | None = None,
-        progress: Report | None = None,
+        progress: Report | bool | None = None,
         resume: bool = True,
         describe: bool = True,
         preview: bool = False,
@@ -244,7 +245,7 @@ class Results:
         *,
         statistics: Sequence[str] = ("mean", "count", "valid_fraction"),
         client: Any | None = None,
-        progress: Report | None = None,
+        progress: Report | bool | None = None,
     ) -> xr.Dataset:
         """Its pixels at points and in polygons, as statistics for each date.
 
@@ -266,7 +267,7 @@ class Results:
         client
             The Dask client to compute on; default the current one, else threads of this process.
         progress
-            Called with a :class:`~rsdat.raster.progress.Progress` after each block.
+            Called with a :class:`~rsdat.raster.progress.Progress` after each block; or ``True``.
 
         Returns
         -------

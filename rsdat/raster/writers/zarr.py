@@ -18,7 +18,7 @@ import numpy as np
 from rsdat import __version__
 from rsdat.errors import ConfigError, RsdatError
 from rsdat.raster.image import Image, Span
-from rsdat.raster.progress import Progress, Report
+from rsdat.raster.progress import Progress, Report, reporter
 from rsdat.raster.tiles import compute, cores, current_client
 from rsdat.raster.writers.overviews import check_method, usual_method
 from rsdat.raster.writers.written import Written, for_the_next_run
@@ -63,7 +63,7 @@ def write_zarr(
     multiscales: bool = True,
     overview_resampling: str | None = None,
     attrs: Mapping[str, Any] | None = None,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
     resume: bool = True,
 ) -> Written:
     """Compute xarray data and write it as a Zarr v3 store with overviews.
@@ -131,7 +131,7 @@ def write_image(
     multiscales: bool = True,
     overview_resampling: str | None = None,
     attrs: Mapping[str, Any] | None = None,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
     client: Any | None = None,
     memory: int | None = None,
     resume: bool = True,
@@ -172,7 +172,8 @@ def write_image(
     attrs
         Further attributes of the root.
     progress
-        Called with a :class:`~rsdat.raster.progress.Progress` after each tile.
+        Called with a :class:`~rsdat.raster.progress.Progress` after each tile; ``True`` shows a
+        bar with tiles, MB/s and the time left.
     client
         The Dask client to compute on; None: threads of this process.
     memory
@@ -212,7 +213,8 @@ def write_image(
         multiscales=multiscales,
         resampling=method,
     )
-    run = _run(plan, image, layout.threads, attrs or {}, progress, client, resume)
+    report = reporter(progress, plan.target.rpartition("/")[2])
+    run = _run(plan, image, layout.threads, attrs or {}, report, client, resume)
     return Written(
         path=plan.target,
         tiles=len(run.finished),
