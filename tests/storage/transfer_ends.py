@@ -13,6 +13,7 @@ import fsspec
 import pytest
 
 from rsdat.storage import storage_options, transfer
+from rsdat.storage.dcache import storing
 from rsdat.storage.dcache.retrying import Policy
 from rsdat.storage.transfer_places import place_of
 from tests.conftest import Sshd
@@ -56,6 +57,8 @@ class Ends:
 @pytest.fixture
 def short_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "PATIENCE", SHORT)
+    # The door of the tests shows nothing late, unless it is told to.
+    monkeypatch.setattr(storing, "SWEEPS", storing.LOOKS)
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ class Store:
             await self._namespace.move(growing, path)
         self._reader.forget(path)
 
-    async def discard(self, growing: str, pauses: tuple[float, ...] = SWEEPS) -> None:
+    async def discard(self, growing: str, pauses: tuple[float, ...]) -> None:
         """Remove what an upload has left, if the door still can be reached.
 
         Whoever is cancelled meanwhile waits for it all the same, and is cancelled then: the end of
