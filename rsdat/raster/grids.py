@@ -64,8 +64,7 @@ def output_grid(
         meets = asked.left < area.right and asked.right > area.left
         if not (meets and asked.bottom < area.top and asked.top > area.bottom):
             raise DataError(
-                f"the bbox {_text(bbox)} does not meet the items, "
-                f"which cover {_text(_degrees(area))}",
+                f"the bbox {_text(bbox)} does not meet the items, which cover {in_degrees(area)}",
                 hint="give the bbox as west,south,east,north in degrees",
             )
         area = area & asked
@@ -162,9 +161,10 @@ def _projected(bbox: Bounds, crs: CRS) -> BoundingBox:
     return box(west, south, east, north, "EPSG:4326").to_crs(crs, resolution=0.05).boundingbox
 
 
-def _degrees(area: BoundingBox) -> Bounds:
+def in_degrees(area: BoundingBox) -> str:
+    """Where an area lies, as west,south,east,north, for messages."""
     bounds = area.polygon.to_crs("EPSG:4326").boundingbox
-    return (bounds.left, bounds.bottom, bounds.right, bounds.top)
+    return _text((bounds.left, bounds.bottom, bounds.right, bounds.top))
 
 
 def _text(bounds: Bounds) -> str:

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
 from numbers import Real
 from typing import Any
 
@@ -21,6 +22,9 @@ from rsdat.errors import ConfigError, DataError
 from rsdat.raster.files import Header, header
 from rsdat.raster.grids import Bounds, declared_geobox
 from rsdat.raster.sources import Source
+
+# Nanoseconds since 1970 in 64 bits end within the years next to these.
+_FIRST_YEAR, _LAST_YEAR = 1678, 2261
 
 Items = Iterable[pystac.Item] | pystac.Item | pystac.Catalog
 
@@ -86,9 +90,13 @@ def item_time(item: pystac.Item) -> np.datetime64:
     moment = item.datetime or item.common_metadata.start_datetime
     if moment is None:
         raise DataError(f"item {item.id} has no datetime", hint="correct the item, or leave it out")
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        # Some catalogs write such a year for "always" or "not known".
+        raise DataError(
+            f"item {item.id} is of the year {moment.year}, which times do not hold",
+            hint=f"correct its datetime (from {_FIRST_YEAR} to {_LAST_YEAR}), or leave it out",
+        )
     if moment.tzinfo is not None:
-        from datetime import UTC
-
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     return np.datetime64(moment, "ns")
 

@@ -24,7 +24,7 @@ from rsdat.raster.chains.results import Results
 from rsdat.raster.chains.stack import times_of, usable
 from rsdat.raster.chains.steps import Apply, Axis, Clip, Index, Step
 from rsdat.raster.encoding import INTEGERS
-from rsdat.raster.grids import Bounds
+from rsdat.raster.grids import Bounds, in_degrees
 from rsdat.raster.grouping import groups
 from rsdat.raster.image import Skipped
 from rsdat.raster.indices import find_index
@@ -79,7 +79,7 @@ def chain(
     --------
     >>> rsdat.chain(items, ["red", "nir"]).mask_clouds().index("ndvi").composite("median")
     """
-    names = (bands,) if isinstance(bands, str) else tuple(bands or ())
+    names = names_of(bands or ())
     check_request(names, geobox, bbox, resolution, crs, resampling)
     if on_error not in ("fail", "skip"):
         raise ConfigError(f"on_error {on_error!r} is not known", hint="use fail or skip")
@@ -164,14 +164,14 @@ class Chain(RadarSteps, Results):
         )
 
     def index(
-        self, formula: str, *, name: str | None = None, keep: bool | Sequence[str] = False
+        self, formula: str, *, name: str | None = None, keep: bool | str | Sequence[str] = False
     ) -> Chain:
         """An index of each date, known by name (``ndvi``, ``evi`` …) or written as a formula.
 
         ``keep`` keeps the bands beside it, all or those named; ``name`` is the new band's.
         """
         found = find_index(formula)
-        kept = keep if isinstance(keep, bool) else tuple(keep)
+        kept = keep if isinstance(keep, bool) else names_of(keep)
         return self.then(Index(found, name or found.name, kept))
 
     def apply(
@@ -206,9 +206,13 @@ class Chain(RadarSteps, Results):
             raise ConfigError(
                 f"dtype {dtype!r} is not possible here", hint=f"use float32, {', '.join(INTEGERS)}"
             )
-        if halo < 0:
-            raise ConfigError(f"halo {halo} is negative", hint="give a number of pixels")
-        bands = (bands_out,) if isinstance(bands_out, str) else tuple(bands_out)
+        if not isinstance(halo, int | np.integer) or halo < 0:
+            raise ConfigError(f"halo {halo!r} is no number of pixels", hint="give 0, 1, 2, …")
+        bands = names_of(bands_out)
+        if len(set(bands)) < len(bands):
+            raise ConfigError(
+                f"a band is named twice in {', '.join(bands)}", hint="name each once: bands_out=[…]"
+            )
         return self.then(Apply(_callable(function), bands, halo, parameters, dtype))
 
     def mosaic(self, by: str = "solar_day") -> Chain:
@@ -271,9 +275,19 @@ class Chain(RadarSteps, Results):
         Raises
         ------
         DataError
-            They cannot be read, or the bbox does not meet the items.
+            They cannot be read; or the bbox, or what is clipped to, does not meet the items.
         """
-        return make_plan(self)
+        plan = make_plan(self)
+        for step in self.steps:
+            # A grid that was given may lie beside it, as one of many that are looked at.
+            given = self.request.geobox is not None
+            if isinstance(step, Clip) and not given and not step.meets(plan.geobox):
+                raise DataError(
+                    "what is clipped to does not meet the grid, which covers "
+                    f"{in_degrees(plan.geobox.boundingbox)}",
+                    hint="geometries are in degrees (longitude, latitude), or name their CRS",
+                )
+        return plan
 
     @property
     def geobox(self) -> GeoBox:
@@ -328,6 +342,14 @@ class Chain(RadarSteps, Results):
         found = groups(times, by, places)
         members = tuple(one.indices for one in found)
         return members, None if by is None else np.array([one.label for one in found])
+
+
+def names_of(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Names as they may be given: one, or several."""
+    try:
+        return (given,) if isinstance(given, str) else tuple(given)
+    except TypeError:
+        raise ConfigError(f"{given!r} are no names", hint='give some, as ["red"]') from None
 
 
 def _callable(function: Any) -> Callable[..., Any]:

@@ -207,11 +207,19 @@ def _chunks(
     chunks: Mapping[str, int] | int | None, chain: Chain, image: Image
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     edge = usual_tile(chain, image)
-    asked = {"y": chunks, "x": chunks} if isinstance(chunks, int) else dict(chunks or {})
+    asked = chunks if isinstance(chunks, Mapping) else {"y": chunks, "x": chunks}
+    known = all(
+        isinstance(step, int | np.integer) and (step > 0 or step == -1) for step in asked.values()
+    )
+    if not asked.keys() <= {"y", "x"} or not (known or chunks is None):
+        raise ConfigError(
+            f"chunks {chunks!r} are not possible",
+            hint='give pixels, as 2048 or {"y": 1024, "x": -1} (-1: one chunk)',
+        )
     cut = []
     for name, size in zip(("y", "x"), image.geobox.shape, strict=True):
-        step = asked.get(name, edge)
-        step = size if step == -1 else max(1, int(step))
+        step = asked.get(name) or edge
+        step = size if step == -1 else int(step)
         cut.append((*([step] * (size // step)), *([size % step] if size % step else [])))
     return cut[0], cut[1]
 

@@ -154,7 +154,12 @@ class Apply:
 
     def _call(self, given: Array, geobox: GeoBox) -> Array:
         try:
-            return np.asarray(self.function(given, **self.parameters), "float32")
+            found = self.function(given, **self.parameters)
+            if np.iscomplexobj(found):
+                raise TypeError("it gave complex numbers")
+            if isinstance(found, np.ma.MaskedArray):
+                found = found.astype("float32").filled(np.nan)
+            return np.asarray(found, "float32")
         except Exception as error:
             said = f"{type(error).__name__}: {error}"
         # Raised outside the handler: an exception of the user's may not be one that can be pickled.
@@ -222,6 +227,10 @@ class Clip:
         everything = not outside.any()
         for layer in upstream(geobox, positions):
             yield layer if everything else layer.hide(outside)
+
+    def meets(self, geobox: GeoBox) -> bool:
+        """Whether anything of a grid is kept."""
+        return bool(projected(self.geometry, geobox).intersects(geobox.extent.geom))
 
     def _outside(self, geobox: GeoBox) -> Array:
         shape = projected(self.geometry, geobox)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import os
 import pickle
@@ -189,6 +190,7 @@ def raises_as_files_do(values):
         (lambda v: v[:1], r"gave an array of shape \(1, 64, 64\)"),
         (lambda v: None, r"gave an array of shape \(\)"),
         (lambda v: np.full(v.shape, "x"), "could not convert string"),
+        (lambda v: v * 1j, "raised TypeError: it gave complex numbers"),
     ],
 )
 @pytest.mark.parametrize("on_error", ["fail", "skip"])
@@ -200,6 +202,44 @@ def test_a_function_that_is_wrong(stack, function, said, on_error):
     assert "x 600000 to 600640" in caught.value.message
     assert caught.value.hint
     assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
+
+
+def test_a_masked_array_is_without_what_it_masks(stack):
+    made = chain(stack.items, "red").apply(lambda v: np.ma.masked_less(v, 2500))
+    found = made.evaluate()
+    assert np.isnan(found[:2]).all()
+    equal(found[2], np.full((1, 64, 64), 3000, "float32"))
+
+
+@pytest.mark.parametrize("chunks", [0, -5, "auto", 1e3, {"x": 0}, {"x": "a"}, {"z": 5}])
+def test_chunks_that_are_not_possible(stack, chunks):
+    made = chain(stack.items, "red")
+    with pytest.raises(ConfigError, match="chunks .* are not possible") as caught:
+        made.to_xarray(chunks=chunks)
+    assert "-1: one chunk" in caught.value.hint
+
+
+def test_a_clip_that_meets_nothing(stack, tmp_path):
+    away = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
+    made = chain(stack.items, "red").composite().clip(away)
+    for work in (made.evaluate, made.to_xarray, lambda: made.to_cog(tmp_path / "a.tif")):
+        with pytest.raises(
+            DataError, match=r"does not meet the grid, which covers 10\.2"
+        ) as caught:
+            work()
+        assert "degrees" in caught.value.hint
+    # Of many grids some may lie beside it.
+    given = chain(stack.items, "red", geobox=chain(stack.items, "red").geobox)
+    assert np.isnan(given.composite().clip(away).evaluate()).all()
+
+
+@pytest.mark.parametrize("year", [1500, 9999])
+def test_a_year_that_stands_for_no_time(stack, year):
+    stack.items[1].datetime = dt.datetime(year, 1, 1, tzinfo=dt.UTC)
+    name = stack.items[1].id
+    with pytest.raises(DataError, match=f"item {name} is of the year {year}") as caught:
+        chain(stack.items, "red")
+    assert "correct its datetime" in caught.value.hint
 
 
 def test_a_function_may_give_nothing_but_nan(stack):
@@ -249,10 +289,14 @@ def test_what_is_not_known_is_refused_before_anything_is_read(stack):
         (lambda: made.composite(by="fortnight"), "fortnight"),
         (lambda: made.composite().composite(), "no dates left"),
         (lambda: made.composite().mosaic(), "no dates left"),
-        (lambda: made.apply(np.abs, halo=-1), "negative"),
+        (lambda: made.apply(np.abs, halo=-1), "halo -1"),
         (lambda: made.index("ndvi").mask_clouds(), "before the other steps"),
         (lambda: made.clip({"type": "Nothing"}), "no geometry"),
         (lambda: made.apply(np.ones(3)), "is no function"),
+        (lambda: made.apply(np.abs, halo=1.5), "halo 1.5 is no number of pixels"),
+        (lambda: made.apply(np.abs, bands_out=["a", "a"]), "named twice in a, a"),
+        (lambda: made.apply(np.abs, bands_out=5), "5 are no names"),
+        (lambda: made.index("ndvi", keep="blue"), "keep needs the band 'blue'"),
         (lambda: made.mask_clouds("scl", function="cloudy"), "is no function"),
         (lambda: made.mask_clouds(classes=[3, 300]), r"classes \[3, 300\] are no numbers"),
         (lambda: made.mask_clouds(classes="cloud"), "classes 'cloud' are no numbers"),
