@@ -158,7 +158,7 @@ class Apply:
             if np.iscomplexobj(found):
                 raise TypeError("it gave complex numbers")
             if isinstance(found, np.ma.MaskedArray):
-                found = found.astype("float32").filled(np.nan)
+                found = np.ma.filled(found.astype("float32"), np.nan)
             return np.asarray(found, "float32")
         except Exception as error:
             said = f"{type(error).__name__}: {error}"

@@ -214,7 +214,7 @@ def test_a_masked_array_is_without_what_it_masks(stack):
 @pytest.mark.parametrize("chunks", [0, -5, "auto", 1e3, {"x": 0}, {"x": "a"}, {"z": 5}])
 def test_chunks_that_are_not_possible(stack, chunks):
     made = chain(stack.items, "red")
-    with pytest.raises(ConfigError, match="chunks .* are not possible") as caught:
+    with pytest.raises(ConfigError, match=r"chunks .* are not possible") as caught:
         made.to_xarray(chunks=chunks)
     assert "-1: one chunk" in caught.value.hint
 
