@@ -9,22 +9,19 @@ import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from fsspec.asyn import AbstractAsyncStreamedFile, sync
+from fsspec.asyn import sync
 from fsspec.core import OpenFile
 from fsspec.spec import AbstractBufferedFile
 
 from rsdat.storage.dcache import errors, tape
 from rsdat.storage.dcache.caching import Growing
-from rsdat.storage.dcache.checksums import Buffer
-from rsdat.storage.dcache.storing import ANSWERED
-from rsdat.storage.dcache.writing import BLOCK, Block, Memory, Queue
+from rsdat.storage.dcache.outgoing import Outgoing, Parts
+from rsdat.storage.dcache.writing import BLOCK
 
 if TYPE_CHECKING:
     from rsdat.storage.dcache.filesystem import DCacheFileSystem
 
 
-# From this size on, bytes are kept as they are until they are sent, and not copied together.
-LARGE = 64 * 1024
 # From OpenFile.__exit__ to our close(): its own close, a text layer, a compressor.
 CLOSING_FRAMES = 6
 
@@ -46,13 +43,6 @@ class ReadFile(AbstractBufferedFile):  # type: ignore[misc]
         return bytes(self.fs.cat_file(self.path, start=start, end=end))
 
 
-class AsyncReadFile(AbstractAsyncStreamedFile):  # type: ignore[misc]
-    """A file open for reading in coroutines: ``await file.read(n)``, each a range of the door."""
-
-    async def _fetch_range(self, start: int, end: int) -> bytes:
-        return bytes(await self.fs._cat_file(self.path, start=start, end=end))
-
-
 def _refuse_unreadable(details: dict[str, Any], door: str) -> None:
     path = details["name"]
     if details["type"] == "directory":
@@ -60,81 +50,6 @@ def _refuse_unreadable(details: dict[str, Any], door: str) -> None:
             f"{path} at {door} is a directory", hint="name a file in it", path=path, door=door
         )
     tape.refuse_offline(path, details.get("locality", ""), door)
-
-
-class Outgoing:
-    """An upload that is being written: a task that sends, and the queue that feeds it.
-
-    All methods run in the filesystem's event loop.
-    """
-
-    def __init__(
-        self, fs: DCacheFileSystem, path: str, *, create: bool, commit: bool, size: int | None
-    ) -> None:
-        self._fs = fs
-        self._path = path
-        self._create = create
-        self._commit = commit
-        self.queue = Queue(fs.store.names, size)
-        self._task: asyncio.Task[None] | None = None
-        self.growing: str | None = None
-
-    async def offer(self, block: Block | None) -> None:
-        """Hand a block over (None: the end); raises what has ended the upload."""
-        if self._task is None:
-            self._task = asyncio.ensure_future(self._send())
-        handing = asyncio.ensure_future(self.queue.offer(block))
-        try:
-            await asyncio.wait({handing, self._task}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not handing.done():
-                handing.cancel()
-        if self._task.done() and block is not None:
-            self._task.result()
-            raise OSError(f"the upload of {self._path} ended before its data")
-
-    async def _send(self) -> None:
-        await self._fs.ready()
-        if self._commit:
-            await self._fs.store.store(self._path, self.queue, create=self._create)
-        else:
-            self.growing = await self._fs.store.grow(self._path, self.queue)
-
-    async def finish(self) -> None:
-        """Say that this was all, and wait until the door has it."""
-        await self.offer(None)
-        assert self._task is not None
-        await self._task
-
-    async def whole(self, data: Buffer) -> None:
-        """Upload a file that turned out to be small: known as a whole, it can be sent again."""
-        source = Memory(data, self._fs.store.names)
-        await self._fs.ready()
-        if self._commit:
-            await self._fs.store.store(self._path, source, create=self._create)
-        else:
-            self.growing = await self._fs.store.grow(self._path, source)
-
-    async def abort(self) -> None:
-        """End the upload; what it has left at the door is removed."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(BaseException):
-                await self._task
-            await self._fs.store.vanished(self._path)
-        await self.discard()
-
-    async def settle(self) -> None:
-        """Give a file that was kept under a temporary name its own."""
-        if self.growing is not None:
-            await self._fs.store.settle(self.growing, self._path)
-            self.growing = None
-
-    async def discard(self) -> None:
-        """Remove a file that was kept under a temporary name."""
-        if self.growing is not None:
-            await self._fs.store.discard(self.growing, ANSWERED)
-            self.growing = None
 
 
 class WriteFile(io.RawIOBase):
@@ -169,8 +84,7 @@ class WriteFile(io.RawIOBase):
         self.path = path
         self.mode = "xb" if exclusive else "wb"
         self.blocksize = block_size or BLOCK
-        self._parts: list[bytearray | memoryview] = []
-        self._filled = 0
+        self._parts = Parts(self.blocksize)
         self._position = 0
         self._streams = False
         self.done = False
@@ -206,38 +120,23 @@ class WriteFile(io.RawIOBase):
         """
         if self.closed or self.done:
             raise ValueError("I/O operation on closed file")
-        view = memoryview(data).cast("B")
-        # Bytes cannot change while they wait to be sent: large ones are not copied.
-        copies = type(data) is not bytes or view.nbytes < LARGE
+        count = memoryview(data).nbytes
         start = 0
-        while start < view.nbytes:
-            if self._filled >= self.blocksize:
+        while start < count:
+            if self._parts.full:
                 self._send()
-            piece = view[start : start + self.blocksize - self._filled]
-            self._keep(piece, copies=copies)
-            start += piece.nbytes
-        self._position += view.nbytes
-        return view.nbytes
-
-    def _keep(self, piece: memoryview, *, copies: bool) -> None:
-        self._filled += piece.nbytes
-        if not copies:
-            self._parts.append(piece)
-        elif self._parts and isinstance(last := self._parts[-1], bytearray):
-            last += piece
-        else:
-            self._parts.append(bytearray(piece))
+            start += self._parts.add(data, start)
+        self._position += count
+        return count
 
     def _send(self) -> None:
-        parts, self._parts, self._filled = self._parts, [], 0
-        if not parts:
-            return
         self._streams = True
+        block = self._parts.take()
         # Here, in the writer's thread: the loop's thread has the sockets to serve.
-        for part in parts:
+        for part in block:
             self._outgoing.queue.sums.update(part)
         try:
-            sync(self.fs.loop, self._outgoing.offer, parts)
+            sync(self.fs.loop, self._outgoing.offer, block)
         except BaseException:
             self.discard()
             raise
@@ -261,13 +160,11 @@ class WriteFile(io.RawIOBase):
                 self._send()
                 sync(self.fs.loop, self._outgoing.finish)
             else:
-                data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-                sync(self.fs.loop, self._outgoing.whole, data)
+                sync(self.fs.loop, self._outgoing.whole, self._parts.whole())
         except BaseException:
             sync(self.fs.loop, self._outgoing.abort)
             raise
         finally:
-            self._parts = []
             self.fs.invalidate_cache(self.path)
 
     def commit(self) -> None:
@@ -278,7 +175,7 @@ class WriteFile(io.RawIOBase):
     def discard(self) -> None:
         """Throw the file away; nothing stays at the door."""
         self.done = True
-        self._parts = []
+        self._parts.take()
         with self.fs._changes(self.path):
             sync(self.fs.loop, self._outgoing.abort)
 

@@ -17,12 +17,13 @@ from fsspec.asyn import AsyncFileSystem, sync_wrapper
 from fsspec.utils import stringify_path
 
 from rsdat.storage.dcache import errors, finding, known, options
+from rsdat.storage.dcache.asynchronous import AsyncReadFile, AsyncWriteFile
 from rsdat.storage.dcache.checksums import LENGTHS
 from rsdat.storage.dcache.client import Client, Limits
 from rsdat.storage.dcache.data import Data
 from rsdat.storage.dcache.describing import Describing
 from rsdat.storage.dcache.extras import Extras
-from rsdat.storage.dcache.files import AsyncReadFile, ReadFile, WriteFile, open_layers
+from rsdat.storage.dcache.files import ReadFile, WriteFile, open_layers
 from rsdat.storage.dcache.names import Names
 from rsdat.storage.dcache.namespace import Namespace
 from rsdat.storage.dcache.paths import Door, clean, host_of, split_url
@@ -305,12 +306,29 @@ class DCacheFileSystem(Describing, Names, Data, Extras, AsyncFileSystem):  # typ
             size=given.get("size"),
         )
 
-    async def open_async(self, path: str, mode: str = "rb", **given: Any) -> AsyncReadFile:
-        """Open a file for reading in a coroutine."""
-        if mode != "rb":
-            raise ValueError("open_async reads (mode 'rb'); write with _pipe_file or _put_file")
-        info = await self._look(path)
-        return AsyncReadFile(self, info["name"], size=info["size"], **given)
+    async def open_async(
+        self, path: str, mode: str = "rb", **given: Any
+    ) -> AsyncReadFile | AsyncWriteFile:
+        """Open a file in a coroutine: for reading, or (``wb``, ``xb``) for writing as a stream.
+
+        Writing takes ``block_size=``, and ``size=`` as :meth:`open` does.
+        """
+        await self.ready()
+        if mode == "rb":
+            info = await self._look(path)
+            return AsyncReadFile(self, info["name"], size=info["size"], **given)
+        name = self._strip_protocol(path)
+        if mode not in ("wb", "xb"):
+            raise errors.Unsupported(
+                f"{name}: files at a door are opened in coroutines with rb, wb or xb, "
+                f"not with mode {mode!r}",
+                hint="text and compression are for the layers above",
+                path=name,
+                door=self.door.webdav,
+            )
+        await self._vacant(name, "create" if mode == "xb" else "overwrite")
+        given.setdefault("block_size", self._block_size)
+        return AsyncWriteFile(self, name, mode, **given)
 
 
 class DavsFileSystem(DCacheFileSystem):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 from rsdat.storage.dcache import checksums, errors, retrying
 from rsdat.storage.dcache.client import Client, Reply
@@ -28,6 +29,24 @@ ANSWERED = (0.0,)
 SWEEPS = (*LOOKS, 1.0, 2.0)
 # Seconds without it, after it was removed, until it is believed to be gone.
 QUIET = 1.5
+
+
+async def ended(task: asyncio.Future[Any]) -> None:
+    """Wait for the end of a task, whatever it is.
+
+    Raises
+    ------
+    CancelledError
+        At that end, if the wait was cancelled.
+    """
+    called_off: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            called_off = error
+    if called_off is not None:
+        raise called_off
 
 
 class Store:
@@ -129,16 +148,9 @@ class Store:
             Seconds before each look; :data:`ANSWERED`, if the door has answered the upload.
         """
         sweeping = asyncio.ensure_future(self._sweep(growing, pauses))
-        called_off: asyncio.CancelledError | None = None
-        while not sweeping.done():
-            try:
-                await asyncio.wait({sweeping})
-            except asyncio.CancelledError as error:
-                called_off = error
+        await ended(sweeping)
         with suppress(Exception):
             sweeping.result()
-        if called_off is not None:
-            raise called_off
 
     async def _sweep(self, path: str, pauses: tuple[float, ...]) -> None:
         """Remove a file that may yet appear.
