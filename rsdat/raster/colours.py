@@ -49,11 +49,21 @@ _BURNT: Ramp = (
     (0.6, (90, 160, 80)),
     (1.0, (2, 60, 32)),
 )
+# Never to always water.
+_OFTEN: Ramp = (
+    (0.0, (222, 222, 222)),
+    (0.1, (186, 214, 235)),
+    (0.5, (86, 155, 205)),
+    (0.9, (20, 90, 160)),
+    (1.0, (8, 48, 107)),
+)
 _RAMPS = {
     **dict.fromkeys(("ndvi", "evi", "savi", "ndre"), _VEGETATION),
     **dict.fromkeys(("ndwi", "mndwi", "ndmi"), _WATER),
     "ndsi": _SNOW,
     "nbr": _BURNT,
+    "water": _OFTEN,
+    "water_frequency": _OFTEN,
 }
 
 # The scene classes of Sentinel-2 L2A, in the colours that ESA shows them in.

@@ -54,7 +54,7 @@ def test_classes_have_their_colours_and_no_data_none(sentinel2, tmp_path):
 
 def test_a_known_index_is_known_by_its_colours():
     values = np.array([[[-1, 0, 1, np.nan]]], "float32")
-    for name in ("ndvi", "ndwi", "ndsi", "nbr"):
+    for name in ("ndvi", "ndwi", "ndsi", "nbr", "water", "water_frequency"):
         dry, _, wet, nothing = coloured(values, [name])[0].astype(int)
         assert nothing[3] == 0
         assert abs(dry - wet)[:3].sum() > 60
