@@ -79,6 +79,11 @@ def describe(opened: Any, source: Source) -> Header:
             hint="the item does not describe this file: correct the item or the href",
         )
     index = source.band - 1
+    if opened.dtypes[index].startswith("complex"):
+        raise DataError(
+            f"{_place(source)} holds complex numbers, of which no image is made here",
+            hint="take amplitude or backscatter instead: GRD or RTC products, not SLC",
+        )
     scale, offset = float(opened.scales[index]), float(opened.offsets[index])
     plain = scale == 1.0 and offset == 0.0
     return Header(

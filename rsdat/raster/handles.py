@@ -142,7 +142,10 @@ def dataset(href: str, level: int | None = None) -> Any:
 
 def _weight(opened: Any) -> int:
     rows, columns = opened.block_shapes[0]
-    return int(rows * columns * np.dtype(opened.dtypes[0]).itemsize) + 65_536
+    kind = opened.dtypes[0]
+    # A type that GDAL has and numpy has not.
+    size = 4 if kind == "complex_int16" else np.dtype(kind).itemsize
+    return int(rows * columns * size) + 65_536
 
 
 def forget() -> None:

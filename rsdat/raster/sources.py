@@ -128,7 +128,7 @@ def _named(item: pystac.Item, name: str) -> Iterable[_Candidate]:
             continue
         for index, entry in enumerate(bands):
             names = (entry.get("name"), entry.get("common_name"), entry.get("eo:common_name"))
-            if any(_plain(text) == wanted for text in names if text):
+            if any(_plain(str(text)) == wanted for text in names if text):
                 yield _Candidate(key, asset, index, bands)
                 break
 
@@ -155,12 +155,20 @@ def _bands(asset: pystac.Asset) -> list[dict[str, Any]]:
     return []
 
 
+def _entries(asset: pystac.Asset) -> list[dict[str, Any]]:
+    """``raster:bands`` of version 1; what is no object in it says nothing."""
+    entries = asset.extra_fields.get("raster:bands")
+    if not isinstance(entries, list):
+        return []
+    return [entry if isinstance(entry, dict) else {} for entry in entries]
+
+
 def _resolution(asset: pystac.Asset) -> float:
     for key in ("gsd", "raster:spatial_resolution"):
         value = asset.extra_fields.get(key)
         if isinstance(value, int | float):
             return float(value)
-    for entry in asset.extra_fields.get("raster:bands") or ():
+    for entry in _entries(asset):
         value = entry.get("spatial_resolution")
         if isinstance(value, int | float):
             return float(value)
@@ -173,7 +181,7 @@ def _numbers(
 ) -> tuple[float | None, float | None, float | None, bool]:
     """Scale, offset, nodata, and whether the numbers are names."""
     fields: dict[str, Any] = {}
-    entries = found.asset.extra_fields.get("raster:bands") or []
+    entries = _entries(found.asset)
     if found.index < len(entries):
         fields.update(entries[found.index])
     here = found.bands[found.index] if found.index < len(found.bands) else {}
@@ -182,7 +190,8 @@ def _numbers(
             value = place.get(f"raster:{name}", place.get(name) if name == "nodata" else None)
             if value is not None:
                 fields[name] = value
-    scale, offset = _number(fields.get("scale")), _number(fields.get("offset"))
+    scale, offset = _finite(fields.get("scale")), _finite(fields.get("offset"))
+    scale = scale or None  # by zero all would be the same
     nodata = _number(fields.get("nodata"))
     # What is called quality and has a scale is measured: Landsat's uncertainty of temperature.
     if _categorical(found, band) and scale in (None, 1.0):
@@ -202,6 +211,11 @@ def _number(value: Any) -> float | None:
         return float(value)  # STAC writes "nan", "inf" and "-inf" as texts
     except (TypeError, ValueError):
         return None
+
+
+def _finite(value: Any) -> float | None:
+    number = _number(value)
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _offset_applied(item: pystac.Item) -> bool:

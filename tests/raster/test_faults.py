@@ -219,6 +219,19 @@ def test_radar_with_ground_control_points_is_refused(scenes):
     assert "RTC" in caught.value.hint
 
 
+@pytest.mark.parametrize("kind", ["complex64", "complex_int16"])
+def test_complex_numbers_are_refused(scenes, kind):
+    path = scenes.directory / "slc.tif"
+    profile = {"driver": "GTiff", "height": 9, "width": 9, "count": 1, "crs": "EPSG:32632"}
+    transform = rasterio.transform.from_origin(600_000, 5_000_000, 10, 10)
+    with rasterio.open(path, "w", **profile, dtype=kind, transform=transform) as opened:
+        opened.write(np.ones((1, 9, 9), "complex64"))
+    for door in (load, lambda *given: chain(*given).evaluate()):
+        with pytest.raises(DataError, match=r"item scene: asset vv .* complex") as caught:
+            door([scenes.item("scene", {"vv": path})], "vv")
+        assert "not SLC" in caught.value.hint
+
+
 def test_a_file_that_says_nothing_of_its_place_takes_the_declared_grid_of_its_size(scenes):
     path = scenes.directory / "bare.tif"
     with warnings.catch_warnings():

@@ -257,3 +257,24 @@ def test_recorded_items(name, place, band, asset, numbers, crs, edge):
 def test_recorded_radar_in_its_own_geometry_declares_what_is_no_grid():
     found = source(recorded("earthsearch-s1-grd"), "hh")
     assert (found.asset, found.nodata, found.declared.crs) == ("hh", 0, "EPSG:4326")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"raster:bands": [None]},
+        {"raster:bands": "x"},
+        {"raster:bands": [{"scale": 0, "offset": "none"}]},
+        {"raster:bands": [{"scale": "nan", "offset": "inf", "nodata": "missing"}]},
+        {"raster:scale": 0, "raster:offset": "inf"},
+        {"bands": [None]},
+        {"bands": [{"name": 4}, {}]},
+        {"eo:bands": "red"},
+        {"proj:shape": "x", "proj:transform": 5, "proj:code": 7},
+        {"proj:shape": [4, 4], "proj:transform": [0] * 6, "proj:code": "EPSG:32632"},
+    ],
+)
+def test_fields_that_say_nothing_are_passed_over(fields):
+    found = source(item({"red": fields, "nir": {"raster:bands": [None], "gsd": "fine"}}), "red")
+    assert (found.asset, found.band) == ("red", 1)
+    assert (found.scale, found.offset, found.nodata, found.declared) == (None, None, None, None)
