@@ -7,6 +7,7 @@ unknown, as SQL has it, and an unknown condition is not met.
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
-from shapely.geometry import shape
+from shapely.geometry import mapping, shape
 
 from rsdat.catalog.antimeridian import bounding_area, on_the_globe
 from rsdat.errors import ConfigError
@@ -38,6 +39,9 @@ _COUNT: dict[str, Callable[[Any, Any], Any]] = {
     "-": operator.sub,
     "*": operator.mul,
     "/": operator.truediv,
+    "%": operator.mod,
+    "div": operator.floordiv,
+    "^": math.pow,  # of floats: numbers of any length would take any time
 }
 _SPACE = {
     "s_intersects": "intersects",
@@ -82,6 +86,12 @@ class Condition:
         """Whether an item, as JSON, meets it: certainly, not perhaps."""
         return _value(self.cql2, item) is True
 
+    @property
+    def portable(self) -> Json:
+        """As CQL2 JSON in words that more servers understand, and understand alike."""
+        found: Json = _portable(self.cql2)
+        return found
+
 
 def condition(asked: str | Json) -> Condition:
     """A condition from CQL2 text, CQL2 JSON, or the mapping of STAC's query extension.
@@ -104,10 +114,8 @@ def _parsed(text: str) -> Json:
     try:
         expression: Json = cql2.parse_text(text).to_json()
     except Exception as error:  # the library raises plain exceptions
-        lines = [line for line in str(error).splitlines() if "|" in line or "expected" in line]
-        detail = " ".join(" ".join(line.split()) for line in lines)
         raise ConfigError(
-            f"query {text!r} is not CQL2: {detail or error}",
+            f"query {text!r} is not CQL2{_where(text, str(error))}",
             hint="write it as: eo:cloud_cover < 20 AND platform = 'sentinel-2a'",
         ) from None
     if not isinstance(expression, Mapping) or "op" not in expression:
@@ -115,6 +123,16 @@ def _parsed(text: str) -> Json:
             f"query {text!r} compares nothing", hint="write it as: eo:cloud_cover < 20"
         )
     return expression
+
+
+def _where(text: str, message: str) -> str:
+    """Where a text stops being CQL2; the parser lists all that could follow there."""
+    match = re.search(r"--> (\d+):(\d+)", message)
+    if match is None:
+        return f": {message}"
+    line, column = int(match[1]), int(match[2])
+    rest = "\n".join(text.splitlines()[line - 1 :])[column - 1 :].strip()
+    return f" from {rest!r} on" if rest else ": it ends too early"
 
 
 def _checked(expression: Json) -> Json:
@@ -157,6 +175,22 @@ def _one(name: str, word: str, value: Any) -> Json:
         f"query on {name}: {word!r} is not known",
         hint=f'use one of {", ".join([*_QUERY, *_QUERY_OTHER])}, or CQL2: "{name} < 20"',
     )
+
+
+def _portable(node: Any) -> Any:
+    """Dates as the times at which they begin; boxes and crossings as polygons that are cut."""
+    if isinstance(node, list):
+        return [_portable(one) for one in node]
+    if not isinstance(node, Mapping):
+        return node
+    if "date" in node:
+        found = moment(str(node["date"]))
+        return {"timestamp": f"{found:%Y-%m-%dT%H:%M:%SZ}"} if found else node
+    if "bbox" in node:
+        return mapping(bounding_area(node["bbox"]))
+    if "coordinates" in node:
+        return mapping(_area(node))
+    return {name: _portable(one) for name, one in node.items()}
 
 
 def _value(node: Any, item: Json) -> Any:

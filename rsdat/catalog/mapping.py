@@ -197,7 +197,8 @@ def _fill(
     grid = from_bounds(frame.west, frame.south, frame.east, frame.north, frame.width, frame.height)
     kept = [area for area in areas if not area.is_empty]
     seen = 3 * (frame.east - frame.west) / frame.width
-    small, large = [], []
+    small: list[tuple[BaseGeometry, int]] = []
+    large: list[tuple[BaseGeometry, int]] = []
     for area in kept:
         west, south, east, north = area.bounds
         (small if max(east - west, north - south) < seen else large).append((area, 1))

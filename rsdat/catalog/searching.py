@@ -20,7 +20,7 @@ from rsdat.catalog.filters import Moment, Query, interval
 from rsdat.catalog.holdings import Holdings
 from rsdat.catalog.opening import ItemFile, Opened, as_item, open_catalog
 from rsdat.catalog.order import Order, compare, order_of
-from rsdat.catalog.sources import found_in
+from rsdat.catalog.sources import found_in, leaves_out
 from rsdat.catalog.walking import Found, OnError, as_mapping
 from rsdat.errors import ConfigError, DataError
 from rsdat.storage import shown
@@ -85,8 +85,9 @@ def search(
     area = on_the_globe(shape(geometry)) if geometry is not None else None
     if bbox is not None:
         area = bounding_area(bbox) if area is None else area.intersection(bounding_area(bbox))
+    span = None if datetime is None else interval(datetime)
     wanted = Query(
-        interval=None if datetime is None else interval(datetime),
+        interval=None if span == (None, None) else span,
         area=area,
         collections=_names(collections),
         ids=_names(ids),
@@ -104,7 +105,7 @@ def search(
         _warn(skipped)
     if not found:
         asked = _asked(bbox, geometry, datetime, collections, ids, query)
-        raise _nothing(opened, held, asked, bbox)
+        raise _nothing(opened, _all_held(opened, held), asked, bbox)
     return found
 
 
@@ -226,6 +227,18 @@ def _asked(bbox: Any, geometry: Any, moment: Any, collections: Any, ids: Any, qu
         if value is not None:
             parts.append(f"{name} {value}")
     return ", ".join(parts) or "(everything)"
+
+
+def _all_held(opened: Sequence[Opened], held: Holdings) -> Holdings:
+    """What was looked through, with what tables have left out."""
+    static = [one for one in opened if not is_api(one)]
+    if not any(leaves_out(one) for one in static):
+        return held
+    everything = Holdings()
+    for one in static:
+        for found in found_in(one, on_error=lambda _: None):
+            everything.add(found.content)
+    return everything
 
 
 def _nothing(

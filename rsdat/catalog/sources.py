@@ -54,6 +54,17 @@ def found_in(
             yield from walk(opened, on_error=on_error)
 
 
+def leaves_out(opened: Opened) -> bool:
+    """Whether :func:`found_in` gives only a part of the items for a search."""
+    if isinstance(opened, ItemFile):
+        return not opened.href.endswith(LINES)
+    if not isinstance(opened, pystac.Catalog):
+        return False
+    from rsdat.catalog.indexing import usable_index
+
+    return usable_index(opened) is not None
+
+
 def _of_file(file: ItemFile, wanted: Query | None, on_error: OnError) -> Iterator[Found]:
     if file.href.endswith(LINES):
         contents = _lines(file.href, on_error)

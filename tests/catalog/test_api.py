@@ -42,6 +42,8 @@ class Api:
 
     conforms: list[str]
     token: str | None = None
+    refuses: str = ""
+    busy: int = 0
     asked: list[dict[str, Any]] = field(default_factory=list)
     pages: int = 0
     url: str = ""
@@ -63,8 +65,8 @@ class Api:
 def make_api() -> Iterator[Callable[..., Api]]:
     servers = []
 
-    def make(*conforms: str, token: str | None = None) -> Api:
-        api = Api([*CORE, *conforms], token)
+    def make(*conforms: str, **options: Any) -> Api:
+        api = Api([*CORE, *conforms], **options)
 
         class Handler(BaseHTTPRequestHandler):
             def _send(self, body: dict[str, Any], status: int = 200) -> None:
@@ -95,7 +97,13 @@ def make_api() -> Iterator[Callable[..., Api]]:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if self._may():
+                if api.busy:
+                    api.busy -= 1
+                    self._send({"description": "come back"}, 503)
+                elif self._may() and api.refuses in body:
+                    api.asked.append(body)
+                    self._send({"description": f"cannot {api.refuses}"}, 400)
+                elif self._may():
                     self._send(api.answer(body))
 
             def log_message(self, *_: Any) -> None:
@@ -145,13 +153,65 @@ def test_pages_are_asked_for_only_until_there_is_enough(make_api):
     assert api.pages == 2
 
 
-def test_sorting_goes_to_a_server_that_sorts(make_api):
+def test_sorting_by_time_goes_to_a_server_that_sorts(make_api):
     api = make_api(SORT)
-    search(api.url, sortby="-cover,datetime")
+    assert len(search(api.url, sortby="-datetime", limit=2)) == 2
     assert api.asked[0]["sortby"] == [
-        {"field": "properties.cover", "direction": "desc"},
-        {"field": "properties.datetime", "direction": "asc"},
+        {"field": "properties.datetime", "direction": "desc"},
+        {"field": "id", "direction": "asc"},
     ]
+    assert api.pages == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_sorting_by_other_fields_is_done_here_as_servers_differ_in_it(make_api):
+    api = make_api(SORT)
+    covers = [one.properties["cover"] for one in search(api.url, sortby="-cover,datetime")]
+    assert covers == sorted(covers, reverse=True)
+    assert "sortby" not in api.asked[0]
+    with pytest.warns(UserWarning, match="does not offer sorting as it is asked for"):
+        assert len(search(api.url, sortby="-cover", limit=1)) == 1
+
+
+def test_a_condition_that_the_server_refuses_is_tried_here(make_api):
+    api = make_api(*FILTER, refuses="filter")
+    with pytest.warns(UserWarning, match=r"refuses the conditions \(.*cannot filter.*tried here"):
+        found = search(api.url, query="cover = 10 OR cover = 60", limit=2)
+    assert len(found) == 2
+    assert ["filter" in body for body in api.asked] == [True, *[False] * (len(api.asked) - 1)]
+    api = make_api(*FILTER, refuses="collections")
+    with pytest.raises(DataError, match="refused the search"):
+        search(api.url, collections="c")
+
+
+def test_what_passes_is_asked_for_again(make_api):
+    api = make_api(busy=2)
+    assert len(search(api.url)) == 6
+    assert api.busy == 0
+
+
+def test_operators_beyond_comparisons_go_as_cql2_where_the_server_knows_it(make_api):
+    api = make_api(QUERY, *FILTER)
+    search(api.url, query={"cover": {"in": [0, 10]}})
+    assert api.asked[0]["filter"]["op"] == "in"
+    search(api.url, query={"cover": {"lt": 20}})
+    assert api.asked[-1]["query"] == {"cover": {"lt": 20}}
+
+
+def test_dates_boxes_and_crossings_go_in_words_that_servers_know(make_api):
+    api = make_api(*FILTER)
+    search(
+        api.url, query="datetime >= DATE('2024-05-03') AND S_INTERSECTS(geometry, BBOX(5,50,6,51))"
+    )
+    one, other = api.asked[0]["filter"]["args"]
+    assert one["args"][1] == {"timestamp": "2024-05-03T00:00:00Z"}
+    assert other["args"][1]["type"] == "Polygon"
+
+
+def test_an_interval_that_is_open_at_both_ends_asks_for_nothing(make_api):
+    api = make_api()
+    assert len(search(api.url, datetime="../..")) == 6
+    assert "datetime" not in api.asked[0]
 
 
 def test_the_secret_is_looked_up_for_each_request(make_api, person: Person):

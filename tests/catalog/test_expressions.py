@@ -22,6 +22,14 @@ ITEM = item("a", cover=7, platform="sentinel-2a", empty=None, tags=["x", "y"], i
         ("NOT (cover > 3)", False),
         ("cover BETWEEN 5 AND 9", True),
         ("cover + 1 = 8 AND cover * 2 = 14", True),
+        ("cover % 4 = 3 AND cover ^ 2 = 49 AND cover DIV 2 = 3", True),
+        ("cover ^ 9999 > 1", False),  # no number that there is
+        ("7 >= cover AND 6 < cover", True),
+        ("cover > 6.9999 AND cover = 7.0", True),
+        ("platform > 'sentinel-1' AND platform < 'sentinel-3'", True),
+        ("cover = '7'", False),
+        ("cover BETWEEN 9 AND 5", False),
+        ("(cover = 7 OR nothing = 1) AND NOT (cover = 8)", True),
         ("platform = 'sentinel-2a'", True),
         ("platform IN ('a', 'sentinel-2a')", True),
         ("platform LIKE 'sent%-_a'", True),
@@ -61,6 +69,20 @@ def test_cql2_text(text, met):
 )
 def test_what_an_item_lacks_is_unknown(text, met):
     assert condition(text).meets(ITEM) is met
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cover <", "not CQL2: it ends too early"),
+        ("cover = 1 AND ( id = 'a'\nOR x y", "not CQL2 from 'y' on"),
+        ("cover = = 3", "not CQL2 from '= 3' on"),
+    ],
+)
+def test_where_a_text_stops_being_cql2_is_said(text, words):
+    with pytest.raises(ConfigError) as caught:
+        condition(text)
+    assert words in caught.value.message
 
 
 def test_cql2_json():
