@@ -41,7 +41,7 @@ def pixel_map(geobox: GeoBox, source: GeoBox, *, exact: bool = True) -> tuple[Ar
     Without ``exact`` the mesh is taken as it comes: good for asking whether two grids meet.
     """
     limit = TOLERANCE if exact else np.inf
-    return _pixel_map(geobox, source, limit)
+    return _kept_pixels(geobox, source, limit)
 
 
 def overview_level(factors: tuple[int, ...], scale: float) -> int | None:
@@ -111,7 +111,7 @@ def sampling(geobox: GeoBox, grid: GeoBox, factors: tuple[int, ...] = ()) -> Sam
 
     ``factors`` are those of the file's overviews.
     """
-    rows, columns = _pixel_map(geobox, grid, TOLERANCE)
+    rows, columns = _found_pixels(geobox, grid, TOLERANCE)
     valid = (rows >= 0) & (rows < grid.height) & (columns >= 0) & (columns < grid.width)
     everywhere = bool(valid.all())
     if not (everywhere or valid.any()):
@@ -145,7 +145,11 @@ def _lowest(values: Array) -> int:
 
 
 @lru_cache(maxsize=2)
-def _pixel_map(geobox: GeoBox, source: GeoBox, limit: float) -> tuple[Array, Array]:
+def _kept_pixels(geobox: GeoBox, source: GeoBox, limit: float) -> tuple[Array, Array]:
+    return _found_pixels(geobox, source, limit)
+
+
+def _found_pixels(geobox: GeoBox, source: GeoBox, limit: float) -> tuple[Array, Array]:
     step = _MESH
     while step > 1:
         meshes, error = _meshed(geobox, source, step)

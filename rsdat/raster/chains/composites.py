@@ -64,19 +64,20 @@ class Composite:
 
     def _reduced(self, layers: Iterator[Layer], axis: Axis, shape: tuple[int, int]) -> Array | None:
         made: Reducer | None = None
-        first: Layer | None = None
+        meaning: tuple[Any, ...] | None = None
         assert axis.times is not None
         for layer in layers:
             given = layer.computed()
             if given.values.dtype.name not in _DIRECT:
                 given = _as_floats(given)
-            if made is None or first is None:
-                first, made = given, self._reducer(given.bands, shape, given)
-            elif _meaning(given) != _meaning(first):
+            if made is None:
+                meaning, made = _meaning(given), self._reducer(given.bands, shape, given)
+            elif _meaning(given) != meaning:
                 raise _Mixed
             made.add(given.values, given.missing, _day(axis.times[given.index]))
             if made.complete:
                 break
+            del layer, given  # no block of the last date beside the result
         if made is None and self.method == "count":  # nothing seen is a number, too
             made = self._reducer(axis.bands, shape, None)
         return None if made is None else made.result()

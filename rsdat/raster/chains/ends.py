@@ -19,7 +19,7 @@ from rsdat.errors import ConfigError
 from rsdat.raster.chains.composites import Composite, Mosaic
 from rsdat.raster.chains.plan import Plan
 from rsdat.raster.chains.planning import announced
-from rsdat.raster.chains.sizes import EDGES, MEMORY, blocks_of, bytes_per_pixel, far, tile_edge
+from rsdat.raster.chains.sizes import EDGES, MEMORY, blocks_of, bytes_per_pixel, cut, far, tile_edge
 from rsdat.raster.chains.stack import first_headers
 from rsdat.raster.chains.steps import Apply, Clip
 from rsdat.raster.chains.water import FREQUENCY_BANDS, WaterMask
@@ -317,9 +317,11 @@ def bytes_of(memory: float | str | None) -> int | None:
 def usual_tile(chain: Chain, image: Image) -> int:
     """Edge of the tiles of a chain where no memory is named."""
     plan = chain.plan
-    blocks = blocks_of(plan, _first_header(chain))
+    head = _first_header(chain)
     # A block at the edge of a tile is fetched again for the neighbour: from afar, larger tiles.
-    return tile_edge(image.bytes_per_pixel, blocks, 2 * MEMORY if image.waits else None)
+    memory = 2 * MEMORY if image.waits else None
+    again = cut(plan, head) > 0
+    return tile_edge(image.bytes_per_pixel, blocks_of(plan, head), memory, again=again)
 
 
 def coarse(geobox: GeoBox, longest: int) -> GeoBox:

@@ -18,7 +18,7 @@ from rsdat.storage import is_remote
 if TYPE_CHECKING:
     from rsdat.raster.files import Header
 
-#: Memory that one tile is given where nothing else is asked for. Larger tiles are not faster.
+#: Memory that one tile is given where nothing else is asked for.
 MEMORY = 150_000_000
 
 #: Smallest and largest edge of a default tile, in pixels.
@@ -75,14 +75,18 @@ def blocks_of(plan: Plan, head: Header) -> tuple[int, int] | None:
 
     None where no tiles can do that: other CRS, or blocks that begin elsewhere.
     """
-    rows, columns = head.blocks
-    if max(rows, columns) > EDGES[1]:  # strips, or one block for all
+    if 2 * cut(plan, head) > 1:
         return None
+    return math.lcm(head.blocks[0], EDGES[0]), math.lcm(head.blocks[1], EDGES[0])
+
+
+def cut(plan: Plan, head: Header) -> float:
+    """The share of the sources' grids whose blocks the tiles cut, whatever their size."""
+    if max(head.blocks) > EDGES[1]:  # strips, or one block for all
+        return 1.0
     wanted = [plan.grids[place] for place in np.unique(plan.places)]
     aligned = [grid for grid in wanted if _begins_with_a_block(grid, plan.geobox, head.blocks)]
-    if 2 * len(aligned) < len(wanted):
-        return None
-    return math.lcm(rows, EDGES[0]), math.lcm(columns, EDGES[0])
+    return 1 - len(aligned) / len(wanted)
 
 
 def _begins_with_a_block(grid: GeoBox, output: GeoBox, blocks: tuple[int, int]) -> bool:
@@ -98,16 +102,24 @@ def _begins_with_a_block(grid: GeoBox, output: GeoBox, blocks: tuple[int, int]) 
     )
 
 
-def tile_edge(per_pixel: int, blocks: tuple[int, int] | None, memory: float | None = None) -> int:
+def tile_edge(
+    per_pixel: int,
+    blocks: tuple[int, int] | None,
+    memory: float | None = None,
+    *,
+    again: bool = False,
+) -> int:
     """Edge of a square tile, in pixels.
 
     Where ``blocks`` are known, the fewest of them that make 1024 pixels. Where tiles cut the
-    source's blocks (None), as large as the budget allows: the blocks at its edges are decoded for
-    the neighbour as well.
+    blocks of some sources (``again``) or of most (``blocks`` is None), as large as twice the
+    budget allows: what is cut is decoded for the neighbour as well, and tiles as large as two by
+    two blocks touch nine.
     """
-    longest = math.sqrt((MEMORY if memory is None else memory) / max(per_pixel, 1))
-    best = EDGES[1] if blocks is None else -(-_USUAL // max(blocks)) * max(blocks)
+    again = again or blocks is None
+    longest = math.sqrt((memory or MEMORY * (1 + again)) / max(per_pixel, 1))
     step = EDGES[0] if blocks is None else max(blocks)
+    best = max(step, EDGES[1] // step * step) if again else -(-_USUAL // step) * step
     for unit in (step, EDGES[0], 256, 128, 64):
         if longest >= unit:
             return int(min(longest, best) // unit * unit)

@@ -18,8 +18,10 @@ from rsdat.errors import ConfigError
 Array = NDArray[Any]
 
 METHODS = ("average", "nearest", "mode", "min", "max")
-#: Rows worked on at once, so that intermediate results stay in the processor's cache.
-_STRIP = 64
+#: Rows worked on at once. Fewer would fit the processor's cache better, but threads then do little
+#: but hand each other the interpreter's lock: of two, each takes 1.3 ms a megapixel with 64 rows,
+#: and 0.5 ms with these.
+_STRIP = 256
 
 
 def check_method(name: str) -> None:
@@ -128,8 +130,7 @@ def _average_of_integers(strip: Array, fill: Any, out: Array) -> None:
     if missing is None or not missing.any():
         sums = _sum_of_four(strip, wide)
         sums += 2
-        sums >>= 2
-        out[...] = sums
+        np.right_shift(sums, 2, out=out, casting="unsafe")
         return
     sums = _sum_of_four(np.where(missing, strip.dtype.type(0), strip), wide)
     count = _sum_of_four((~missing).view("uint8"), "uint8")
