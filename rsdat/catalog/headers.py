@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,8 +111,7 @@ def header(file: File) -> Header:
     try:
         with (
             rasterio.Env(DummySession(), **settings),
-            _source(file.href) as source,
-            rasterio.open(source) as opened,
+            rasterio.open(**gdal.opening(file.href)) as opened,
         ):
             return _header(opened, file)
     except CredentialError:
@@ -126,20 +124,6 @@ def header(file: File) -> Header:
             f"{shown(file.href)} cannot be read: {'it is gone' if gone else cause}",
             hint="remove it, or leave such files out with --on-error skip",
         ) from None
-
-
-@contextmanager
-def _source(href: str) -> Iterator[Any]:
-    """What rasterio opens for an href: GDAL's name of it, else the open file of its filesystem."""
-    from rsdat.storage import gdal
-
-    path = gdal.gdal_path(href)
-    if is_remote(path) and not path.startswith(("http://", "https://")):
-        place = place_of(href)
-        with place.fs.open(place.path, "rb") as stream:
-            yield stream
-    else:
-        yield path
 
 
 def _tried(file: File) -> Header | DataError:

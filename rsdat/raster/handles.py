@@ -28,7 +28,7 @@ KEPT_REMOTE = 120_000_000
 #: Seconds after which a remote file is opened anew (two requests): it may have been replaced.
 KEPT_SECONDS = 60
 
-#: Path, overview level, and what tells the versions of a local file apart.
+#: Path, overview level, and what tells the versions of a local file, or the threads, apart.
 Key = tuple[str, int | None, tuple[int, int, int] | None]
 
 
@@ -125,7 +125,7 @@ def dataset(href: str, level: int | None = None) -> Any:
     # Asked each time: a secret that has changed is handed on to the datasets that are open.
     path = gdal.gdal_path(href)
     remote = is_remote(href)
-    key = (path, level, None if remote else _version(href))
+    key = (path, level, _thread(path) if remote else _version(href))
     mine: dict[Key, tuple[_Handle, bool]] = _borrowed.handles
     if key not in mine:
         now = time.monotonic()
@@ -134,7 +134,7 @@ def dataset(href: str, level: int | None = None) -> Any:
         )
         if found is None:
             options = {} if level is None else {"overview_level": level}
-            opened = rasterio.open(path, **options)
+            opened = rasterio.open(**gdal.opening(href), **options)
             found = _Handle(opened, now, _weight(opened))
         mine[key] = found, remote
     return mine[key][0].opened
@@ -152,6 +152,11 @@ def forget() -> None:
     """Close all idle datasets: the next reading opens its files anew."""
     _local_files.clear()
     _remote_files.clear()
+
+
+def _thread(path: str) -> tuple[int, int, int] | None:
+    """The thread, where a dataset is of no other: GDAL reads it through a connection of its own."""
+    return (threading.get_ident(), 0, 0) if path.startswith(("sftp://", "ssh://")) else None
 
 
 def _version(href: str) -> tuple[int, int, int] | None:

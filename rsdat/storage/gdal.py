@@ -79,6 +79,45 @@ def gdal_path(href: str) -> str:
     return f"/vsicurl?header_file={quote(file, safe='')}&empty_dir=yes&url={named}"
 
 
+def opening(href: str) -> dict[str, Any]:
+    """The arguments of :func:`rasterio.open` for an href: GDAL's name of it, as ``fp``.
+
+    Where GDAL has no name for a file, such as one at SFTP, there is an ``opener`` as well: GDAL
+    then reads the parts that it wants through files of Python.
+
+    Raises
+    ------
+    CredentialError
+        As :func:`gdal_path` does.
+    OSError, DataError
+        A file that Python opens cannot be opened: this is tried here, as GDAL would not say why.
+    """
+    path = gdal_path(href)
+    if not is_remote(path) or path.startswith(("http://", "https://")):
+        return {"fp": path}
+    from rsdat.storage.transfer_places import place_of
+
+    place = place_of(href)
+    first = [_opened(place.fs, place.path)]
+
+    def opener(name: str, *_: Any, **__: Any) -> Any:
+        if name != place.path:  # files beside it, and rasterio's trial
+            raise FileNotFoundError(name)
+        # A connection belongs to the thread that asks.
+        return first.pop() if first else place_of(href).fs.open(name, "rb")
+
+    return {"fp": place.path, "opener": opener}
+
+
+def _opened(filesystem: Any, path: str) -> Any:
+    try:
+        return filesystem.open(path, "rb")
+    except OSError:
+        raise
+    except Exception as error:  # whatever a backend raises
+        raise OSError(str(error) or type(error).__name__) from error
+
+
 def web_address(href: str) -> str | None:
     """The http(s) address behind an href; None where there is none.
 
@@ -118,6 +157,8 @@ def options(href: str) -> dict[str, str]:
 
 def scrub(text: str, href: str) -> str:
     """What GDAL said of an href, for messages: GDAL's own name of it replaced, queries left out."""
+    path = href.partition("://")[2].partition("/")[2]
+    text = re.sub(rf"/vsiriopener_[0-9a-f]+/+{re.escape(path)}", lambda _: shown(href), text)
     url = web_address(href)
     if url is not None and is_remote(href):
         encoded = quote(url, safe="")

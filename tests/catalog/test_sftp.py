@@ -7,14 +7,21 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pystac
 import pytest
+import rasterio
+from paramiko import SFTPFile
+from rasterio.transform import from_origin
 
-from rsdat.catalog import copy_catalog, search
+from rsdat import get_asset
+from rsdat.catalog import copy_catalog, make_catalog, search
 from rsdat.catalog.servers import threads
 from rsdat.catalog.validating import validate_catalog
 from rsdat.errors import DataError
 from rsdat.storage.transfer_disks import make_directories
 from rsdat.storage.transfer_places import place_of
+from tests.catalog.catalogs import item
 from tests.catalog.test_copying import KEYS, a_source, content, stored
 from tests.catalog.test_opening import everything_at
 from tests.conftest import Sshd
@@ -69,6 +76,64 @@ def test_copied_from_there_and_back(archive: str, far: Path, tmp_path: Path) -> 
     assert (again.copied, len(again.skipped)) == ((), 2 * len(NAMES))
     found = {one.id: one for one in search(f"{archive}/target")}
     assert found["i07"].assets["red"].href == f"{archive}/target/c/i07/red.tif"
+
+
+def a_raster(file: Path) -> np.ndarray[Any, Any]:
+    """A raster of many blocks, and its numbers."""
+    values = np.arange(1024 * 1024, dtype="uint16").reshape(1024, 1024)
+    profile = {"driver": "GTiff", "width": 1024, "height": 1024, "count": 1, "dtype": "uint16"}
+    tiles = {"tiled": True, "blockxsize": 256, "blockysize": 256}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    place = {"crs": "EPSG:32631", "transform": from_origin(500_000, 5_700_000, 10, 10)}
+    with rasterio.open(file, "w", **profile, **tiles, **place) as out:
+        out.write(values, 1)
+        out.build_overviews([2])
+    return values
+
+
+def test_a_raster_is_read_in_parts_by_several_threads(
+    archive: str, far: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = a_raster(far / "s" / "red 1+#?é.tif")
+    red = {"href": f"{archive}/s/red 1+#?é.tif", "type": "image/tiff"}
+    scene = pystac.Item.from_dict({**item("scene"), "assets": {"red": red}})
+    sizes: list[int] = []
+    original = SFTPFile.read
+
+    def read(self: SFTPFile, size: int | None = None) -> bytes:
+        data: bytes = original(self, size)
+        sizes.append(len(data))
+        return data
+
+    monkeypatch.setattr(SFTPFile, "read", read)
+    found = get_asset(scene, "red", chunks=256)
+    assert sum(sizes) < 100_000  # nothing but the header
+    np.testing.assert_array_equal(found[0, 256:512, 512:768].compute(), values[256:512, 512:768])
+    assert sum(sizes) < 600_000
+    np.testing.assert_array_equal(found[0].compute(num_workers=4), values)
+
+
+def test_rasters_that_are_not_there_or_not_allowed_are_named(archive: str, far: Path) -> None:
+    (far / "damaged.tif").write_bytes(b"no raster")
+    for name, words in (("none.tif", "No such file"), ("damaged.tif", "not recognized")):
+        red = {"href": f"{archive}/{name}", "type": "image/tiff"}
+        scene = pystac.Item.from_dict({**item("scene"), "assets": {"red": red}})
+        with pytest.raises(DataError, match=rf"scene.*{name}.*{words}") as caught:
+            get_asset(scene, "red")
+        assert "vsiriopener" not in str(caught.value)
+
+
+def test_headers_are_read_without_the_rest(
+    archive: str, far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_raster(far / "scenes" / "s_20240501_B04.tif")
+    sizes: list[int] = []
+    original = SFTPFile.read
+    monkeypatch.setattr(
+        SFTPFile, "read", lambda *a: sizes.append(len(data := original(*a))) or data
+    )
+    assert make_catalog(f"{archive}/scenes", tmp_path / "made").assets == 1
+    assert 0 < sum(sizes) < 200_000
 
 
 # paramiko's files complain of their lost connection when they are collected.
