@@ -258,11 +258,6 @@ def to_door(job: Job) -> None:
 
     try:
         run(fs, store, job.stop)
-    except Exception:
-        # aiohttp says only that sending failed.
-        if source is not None and source.trouble is not None:
-            raise source.trouble from None
-        raise
     finally:
         if source is not None:
             source.stop()

@@ -122,7 +122,6 @@ class Outgoing:
             with suppress(BaseException):
                 # What it has ended with is known, or of no interest any more.
                 self._task.result()
-            await self._fs.store.vanished(self._path)
         await self.discard()
 
     async def settle(self) -> None:

@@ -178,7 +178,7 @@ class Store:
             elif removed is not None and now() - removed > QUIET + slowest:
                 return
 
-    async def vanished(self, path: str) -> None:
+    async def _vanished(self, path: str) -> None:
         """Give dCache the moment that it takes to notice that an upload to a path broke off.
 
         It removes the entry itself. It is not removed from here, because it may be the file of
@@ -187,7 +187,7 @@ class Store:
         for pause in LOOKS:
             await asyncio.sleep(pause)
             with suppress(Exception):
-                if not self._namespace.has_rest or not await self._namespace.exists(path):
+                if not await self._namespace.exists(path):
                     return
 
     async def _remove_if_there(self, path: str) -> bool:
@@ -201,7 +201,13 @@ class Store:
     async def _direct(self, path: str, source: Source, *, create: bool) -> bool:
         """Upload under the final name; False: the door does not replace files."""
         headers = {"If-None-Match": "*"} if create else {}
-        refused = await self._verified(path, source, headers)
+        try:
+            refused = await self._verified(path, source, headers)
+        except errors.WrongChecksum:
+            raise
+        except BaseException:
+            await ended(asyncio.ensure_future(self._vanished(path)))
+            raise
         self._reader.forget(path)
         if refused is None:
             return True

@@ -8,8 +8,12 @@ arrives before the data leaves. An upload ends with the door's checksum compared
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import nullcontext
+import itertools
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, nullcontext
+from io import FileIO
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rsdat.storage.dcache import retrying
@@ -27,8 +31,11 @@ CONTINUE_SECONDS = 3.0
 SMALL = 64 * 1024
 # What is handed to the socket at one time: small enough to stay in the processor's cache.
 PIECE = 512 * 1024
-# What is read from a file, or collected from a writer, at one time.
+# What is collected from a writer, to be sent at one time.
 BLOCK = 4 * 1024 * 1024
+# What is read from a file at one time, and how many of these are read ahead.
+READ = 1024 * 1024
+AHEAD = 2
 
 
 #: What a writer hands over at one time, in pieces that need not be copied together.
@@ -46,6 +53,8 @@ class Source(Protocol):
         Whether they can be sent again from the beginning.
     spent
         Whether they can be sent no more.
+    trouble
+        What it cannot be read to its end for; then another try is of no use.
     sums
         The checksums of what was taken; complete at the end.
     """
@@ -53,6 +62,7 @@ class Source(Protocol):
     size: int | None
     repeatable: bool
     spent: bool
+    trouble: BaseException | None
     sums: Sums
 
     def blocks(self) -> AsyncIterator[Buffer]:
@@ -65,6 +75,7 @@ class Memory:
 
     repeatable = True
     spent = False
+    trouble: BaseException | None = None
 
     def __init__(self, data: Buffer, names: tuple[str, ...]) -> None:
         self._data = memoryview(data).cast("B")
@@ -78,7 +89,11 @@ class Memory:
 
 
 class LocalFile:
-    """A file on this machine; the next block is read while one is sent."""
+    """A file on this machine; some blocks are read and summed while one is sent.
+
+    The blocks lie in a few buffers that are used again and again: memory that is new to a process
+    takes longer to get than to fill.
+    """
 
     repeatable = True
     spent = False
@@ -91,6 +106,7 @@ class LocalFile:
         self._path = path
         self._names = names
         self._progress = progress
+        self.trouble: BaseException | None = None
         self.size: int | None = os.path.getsize(path)
         self.sums = Sums(names)
 
@@ -100,31 +116,55 @@ class LocalFile:
         Raises
         ------
         OSError
-            It became shorter meanwhile.
+            It cannot be read, or has another size meanwhile.
         """
         self.sums = Sums(self._names)
-        # One block is read, one is summed and one is sent at one time.
-        summing: asyncio.Future[Any] | None = None
-        with open(self._path, "rb") as stream:
-            coming: asyncio.Future[Any] = asyncio.ensure_future(
-                asyncio.to_thread(stream.read, BLOCK)
-            )
-            try:
-                while data := await coming:
-                    coming = asyncio.ensure_future(asyncio.to_thread(stream.read, BLOCK))
-                    if summing is not None:
-                        await summing
-                    summing = asyncio.ensure_future(asyncio.to_thread(self.sums.update, data))
-                    yield data
+        sent = 0
+        try:
+            async with aclosing(self._read()) as blocks:
+                async for block in blocks:
+                    yield block
+                    sent += len(block)
                     if self._progress is not None:
-                        self._progress(stream.tell())
-                if summing is not None:
-                    await summing
+                        self._progress(sent)
+            if self.sums.size != self.size:
+                raise OSError(f"{self._path} changed its size while it was uploaded")
+        except OSError as error:
+            self.trouble = error
+            raise
+
+    async def _read(self) -> AsyncGenerator[Buffer]:
+        size = min(READ, max(self.size or 0, 1))
+        # Beside those ahead: one that is sent, and the one before it, whose last bytes may wait in
+        # the connection (at most 512 kB, with TLS, when the next piece is asked for).
+        buffers = itertools.cycle([bytearray(size) for _ in range(AHEAD + 2)])
+        own = ThreadPoolExecutor(1, thread_name_prefix="rsdat-upload")
+        loop, sums = asyncio.get_running_loop(), self.sums
+        with open(self._path, "rb", buffering=0) as stream:
+
+            def read() -> asyncio.Future[Buffer]:
+                return loop.run_in_executor(own, _filled, stream, next(buffers), sums)
+
+            coming = deque(read() for _ in range(AHEAD))
+            try:
+                while data := await coming.popleft():
+                    coming.append(read())
+                    yield data
             finally:
                 # The file may be closed only when nobody reads it.
-                await asyncio.wait([one for one in (coming, summing) if one is not None])
-        if self.sums.size != self.size:
-            raise OSError(f"{self._path} changed its size while it was uploaded")
+                if coming:
+                    await asyncio.wait(coming)
+                own.shutdown(wait=False)
+
+
+def _filled(stream: FileIO, buffer: bytearray, sums: Sums) -> Buffer:
+    """Fill a buffer from a file as far as it goes, and sum what is in it."""
+    view = memoryview(buffer)
+    filled = 0
+    while filled < len(buffer) and (count := stream.readinto(view[filled:])):
+        filled += count
+    sums.update(view[:filled])
+    return view[:filled]
 
 
 class Queue:
@@ -135,6 +175,7 @@ class Queue:
     def __init__(self, names: tuple[str, ...], size: int | None = None, depth: int = 2) -> None:
         self.size = size
         self.spent = False
+        self.trouble: BaseException | None = None
         self.sums = Sums(names)
         self._waiting: asyncio.Queue[Block | None] = asyncio.Queue(depth)
 
@@ -155,7 +196,10 @@ class Queue:
             for part in block:
                 yield part
         if self.size is not None and self.size != self.sums.size:
-            raise OSError(f"{self.sums.size} bytes were written, and {self.size} announced")
+            self.trouble = OSError(
+                f"{self.sums.size} bytes were written, and {self.size} announced"
+            )
+            raise self.trouble
 
 
 class Sending:
@@ -271,6 +315,8 @@ async def upload(client: Client, path: str, source: Source, headers: dict[str, s
     ------
     Unreachable
         The connection failed for good.
+    OSError
+        The source cannot be read to its end.
     """
     tries = Tries(client.policy)
     renewed = False
@@ -291,6 +337,9 @@ async def upload(client: Client, path: str, source: Source, headers: dict[str, s
                 return Reply(reply.status, reply.headers, reply.body, tries.made)
             after = reply.headers.get("Retry-After")
         except Exception as error:
+            if source.trouble is not None:
+                # aiohttp says only that sending failed.
+                raise source.trouble from None
             if not retrying.is_break(error):
                 raise
             if source.spent or not retrying.breaks(error, tries, known=client.knows(url)):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
+from fsspec.callbacks import Callback
 
+from rsdat.storage.dcache.writing import READ
 from tests.dcache.door import Door
 
 BLOCK = 1 << 18
@@ -126,12 +130,50 @@ def test_a_slow_writer_is_not_a_silence(make_fs: Callable[..., Any], door: Door)
     assert door.entry("/f").size == 3 * BLOCK + 1
 
 
+@pytest.mark.parametrize("tls", [None, "good"])
+def test_what_waits_in_a_slow_connection_is_not_overwritten(
+    make_fs: Callable[..., Any],
+    make_door: Callable[..., Door],
+    tmp_path: Path,
+    tls: str | None,
+) -> None:
+    """A file's blocks lie in a few buffers that are used again."""
+    door = make_door(tls=tls, pools=() if tls else ("127.0.0.2",))
+    authority = tmp_path / "ca.pem"
+    authority.write_bytes(door.authority.pem if door.authority else b"")
+    data = os.urandom(9 * READ + 77)
+    (tmp_path / "source").write_bytes(data)
+    fs = make_fs(door, **({"ca_file": str(authority)} if tls else {}))
+    fs.client.ignores_expect = bool(tls)  # The door itself takes it, over TLS.
+    door.fault("slow", "/f", value=0.001, times=None)
+    fs.put_file(str(tmp_path / "source"), "/f")
+    assert door.read("/f") == data
+
+
+def test_a_file_that_changes_its_size_meanwhile_is_refused(
+    fs: Any, door: Door, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(bytes(4 * READ))
+    told: list[int] = []
+
+    class Shortening(Callback):
+        def absolute_update(self, value: int) -> None:
+            told.append(value)
+            os.truncate(source, 2 * READ)
+
+    with pytest.raises(OSError, match="changed its size"):
+        fs.put_file(str(source), "/f", callback=Shortening())
+    assert told
+    assert door.paths() == []
+
+
 def test_a_wrong_announced_size_is_an_error(fs: Any, door: Door) -> None:
     def write() -> None:
         with fs.open("/f", "wb", block_size=BLOCK, size=10 * BLOCK) as file:
             file.write(b"x" * (BLOCK * 3))
 
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="786432 bytes were written, and 2621440 announced"):
         write()
     assert [path for path in door.paths() if not path.endswith("/")] == []
 
