@@ -28,6 +28,10 @@ from tests.servers.environments import CACHE, python_of
 ROOT = Path(__file__).resolve().parents[1]
 TASKS = Path(__file__).with_name("storage_tasks.py")
 COG = 1_000_000_000
+#: As the tasks write.
+BLOCK = 4 << 20
+#: dcachefs keeps what is written in memory until the file is closed.
+MOST_IN_MEMORY = 4_000_000_000
 LIBRARIES = ("rsdat", "dcachefs")
 
 
@@ -142,11 +146,11 @@ def curl(at: Door, file: Path) -> float:
 def upload(place: Path, repeats: int, size: int) -> None:
     """Throughput and memory of writing one large file."""
     source = place / "source"
-    block = os.urandom(64 << 20)
+    size -= size % BLOCK
     with source.open("wb") as stream:
-        while stream.tell() < size:
-            stream.write(block)
-    size = source.stat().st_size
+        # Holes: nothing on the way looks at what the bytes are.
+        stream.truncate(size)
+    subprocess.run(["cat", source], stdout=subprocess.DEVNULL, check=True)
     rows: dict[str, list[tuple[float, int]]] = {}
     with door(place, "--storage", "sink", "--no-log") as at:
         subprocess.run(
@@ -156,6 +160,8 @@ def upload(place: Path, repeats: int, size: int) -> None:
             rows.setdefault("curl -T", []).append((curl(at, source), 0))
             for library in LIBRARIES:
                 for task, words in (("write", 'open("wb")'), ("put", "put_file")):
+                    if (library, task) == ("dcachefs", "write") and size > MOST_IN_MEMORY:
+                        continue
                     done = run(task, library, at, size=size, file=str(source))
                     found = rows.setdefault(f"{library} {words}", [])
                     found.append((done["seconds"][task], done["peak"]))
