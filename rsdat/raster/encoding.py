@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,8 @@ class Encoding:
         """
         if self.plain:
             out[...] = values
+            if not np.isnan(self.nodata):
+                out[np.isnan(values)] = self.nodata
             return
         if self.exact:
             values[np.isnan(values)] = self.nodata
@@ -96,6 +99,7 @@ def encoding(
         raise ConfigError(
             f"dtype {dtype!r} is not known", hint="use float32, int16, uint16 or uint8"
         ) from None
+    check_number("nodata", nodata)
     if kind.kind == "f":
         return Encoding(kind.name, (1.0,) * len(bands), float("nan") if nodata is None else nodata)
     if kind.name not in INTEGERS:
@@ -123,6 +127,17 @@ def encoding(
             hint="use int16, or give a unit that fits, such as scale=0.01",
         )
     return Encoding(kind.name, units, fill, whole=counts)
+
+
+def check_number(what: str, given: Any) -> None:
+    """Refuse what is given for a number and is none; None is nothing given.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if given is not None and not isinstance(given, Real):
+        raise ConfigError(f"{what} {given!r} is no number", hint="give a number, or leave it out")
 
 
 def unfit(values: Array, dtype: str, nodata: float) -> str | None:

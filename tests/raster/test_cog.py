@@ -22,6 +22,7 @@ from rio_cogeo import cog_validate
 from rsdat.errors import ConfigError, DataError
 from rsdat.raster import load, ndvi, write_cog
 from rsdat.raster.preview import preview
+from rsdat.raster.writers.zarr import write_zarr
 
 GRID = GeoBox((700, 900), from_origin(600_000, 5_000_000, 10, 10), "EPSG:32632")
 
@@ -71,6 +72,85 @@ def test_numbers_beyond_the_type_are_clipped_and_nodata_stays_free(tmp_path):
         stored = opened.read(1)
     assert stored[100, 100] == 32767
     assert stored[100, 101] == -32767
+
+
+def whole(dtype: str, **attributes: object) -> xr.DataArray:
+    values = np.arange(GRID.shape[0] * GRID.shape[1]).reshape(GRID.shape) % 300
+    return wrap_xr(values.astype(dtype), GRID, nodata=None).assign_attrs(attributes)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"dtype": "uint8"}, "uint8 holds too few numbers for units of 0.0001"),
+        ({"dtype": "int64"}, "floats are not stored as int64"),
+        ({"dtype": "complex64"}, "type complex64 cannot be stored"),
+        ({"dtype": "bool"}, "type bool cannot be stored"),
+        ({"dtype": "words"}, "dtype 'words' is not known"),
+        ({"dtype": "int16", "nodata": 1e9}, "nodata 1000000000.0 is no number of int16"),
+        ({"dtype": "int16", "nodata": 0.5}, "nodata 0.5 is no number of int16"),
+        ({"dtype": "int16", "nodata": np.nan}, "nodata nan is no number of int16"),
+        ({"nodata": "none"}, "nodata 'none' is no number"),
+        ({"dtype": "int16", "scale": 0}, "scale 0 is not positive"),
+        ({"dtype": "int16", "scale": np.nan}, "scale nan is not positive"),
+        ({"dtype": "int16", "scale": "0.1"}, "scale '0.1' is no number"),
+    ],
+)
+@pytest.mark.parametrize("write", [write_cog, write_zarr])
+def test_numbers_that_cannot_be_stored(tmp_path, write, options, said):
+    with pytest.raises(ConfigError, match=said) as caught:
+        write(image(), tmp_path / "out", **options)
+    assert caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("given", [None, np.zeros((4, 4)), {"red": 1}])
+@pytest.mark.parametrize("write", [write_cog, write_zarr])
+def test_what_is_no_xarray_object(tmp_path, write, given):
+    with pytest.raises(ConfigError, match=rf"and not a {type(given).__name__}") as caught:
+        write(given, tmp_path / "out")
+    assert "chain.to_cog" in caught.value.hint
+
+
+def test_texts_are_no_pixels(tmp_path):
+    with pytest.raises(ConfigError, match="are no pixels"):
+        write_cog(whole("int16").astype(str), tmp_path / "out.tif")
+
+
+@pytest.mark.parametrize("chunks", [None, 256])
+def test_integers_that_a_type_cannot_hold_are_not_made_others(tmp_path, chunks):
+    data = whole("int64") if chunks is None else whole("int64").chunk(chunks)
+    with pytest.raises(DataError, match="the number 299 is beyond uint8"):
+        write_cog(data, tmp_path / "out.tif", dtype="uint8")
+    path = write_cog(data - 50, tmp_path / "out.tif", dtype="int16")
+    np.testing.assert_array_equal(read(path), (data - 50).values)
+    path = write_cog(data.clip(0, 255), tmp_path / "out.tif", dtype="uint8")
+    np.testing.assert_array_equal(read(path), data.clip(0, 255).values)
+
+
+def test_a_nodata_that_integers_carry_along_from_floats_is_none_of_theirs(tmp_path):
+    path = write_cog(whole("uint16", nodata=np.nan), tmp_path / "out.tif")
+    with rasterio.open(path) as opened:
+        assert opened.nodata is None
+    path = write_cog(whole("uint16", nodata=299), tmp_path / "out.tif")
+    with rasterio.open(path) as opened:
+        assert opened.nodata == 299
+
+
+@pytest.mark.parametrize("attribute", [False, True])
+def test_floats_without_data_become_the_nodata_that_is_named(tmp_path, attribute):
+    data = image()
+    expected = np.where(np.isnan(data.values), np.float32(-9999), data.values)
+    if attribute:
+        path = write_cog(data.assign_attrs(nodata=-9999.0), tmp_path / "out.tif")
+    else:
+        path = write_cog(data, tmp_path / "out.tif", nodata=-9999)
+    with rasterio.open(path) as opened:
+        assert opened.nodata == -9999
+        np.testing.assert_array_equal(opened.read(1), expected)
+        overview = opened.read(1, out_shape=(350, 450))
+    assert (overview[:25] == -9999).all()
+    assert (overview[25:] > -1).all()
 
 
 def test_a_dataset_becomes_bands(tmp_path):

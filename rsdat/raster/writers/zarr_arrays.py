@@ -26,7 +26,7 @@ def image_of(
     ConfigError
         The data has no grid with a CRS, or dimensions other than time, band, y and x.
     """
-    if "time" not in data.dims or data.sizes["time"] == 0:
+    if "time" not in getattr(data, "dims", ()) or data.sizes["time"] == 0:
         return arrays.image_of(data, dtype, scale, nodata)
     dates = [
         arrays.image_of(data.isel(time=[number]), dtype, scale, nodata)

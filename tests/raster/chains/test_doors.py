@@ -92,6 +92,17 @@ def test_a_cog_holds_the_pixels(greenness, tmp_path):
         assert (opened.scales, opened.nodata) == ((1e-4,), -32768)
 
 
+def test_floats_without_data_become_the_nodata_that_is_named(greenness, tmp_path):
+    expected = greenness.evaluate()
+    assert np.isnan(expected).any()
+    written = greenness.to_cog(tmp_path / "named.tif", nodata=-9999)
+    with rasterio.open(written.path) as opened:
+        equal(opened.read(), np.where(np.isnan(expected), np.float32(-9999), expected))
+        assert opened.nodata == -9999
+    with pytest.raises(ConfigError, match="nodata 'none' is no number"):
+        greenness.to_cog(tmp_path / "none.tif", nodata="none")
+
+
 def test_a_zarr_store_holds_the_pixels(greenness, tmp_path):
     expected = greenness.evaluate()
     greenness.to_zarr(tmp_path / "store.zarr")
