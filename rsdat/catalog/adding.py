@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import shapely
@@ -18,7 +18,7 @@ from rsdat.catalog.static import (
     Listing,
     catalog_file,
     collection_content,
-    collection_file,
+    collection_in,
     items_of,
     refresh,
     written_items,
@@ -34,6 +34,7 @@ def add_to_catalog(
     collection: str | None = None,
     pattern: str | None = None,
     on_error: OnError = "raise",
+    progress: Callable[[int], object] | None = None,
 ) -> Made:
     """Add raster files, or STAC items in JSON files, to a static catalog.
 
@@ -47,6 +48,8 @@ def add_to_catalog(
         A directory or file as in :func:`make_catalog`, or a STAC item (``.json``).
     collection
         Which of its collections, where it has several. A name that is not there is made.
+    progress
+        Told after each item how many were added.
 
     Raises
     ------
@@ -57,9 +60,9 @@ def add_to_catalog(
     top = catalog_file(catalog)
     bridged_content(top)
     made = Made(top)
-    home = collection_file(top, collection, make=True)
-    name = str(collection_content(home)["id"])
-    known = {str(found.content["id"]): found for found in items_of(home)}
+    name, home = collection_in(top, collection)
+    content = collection_content(home, name)
+    known = {str(found.content["id"]): found for found in items_of(content, home)}
     fresh: Iterable[tuple[dict[str, Any], str]]
     if place.endswith((".json", ".geojson")):
         given = bridged_content(place)
@@ -71,11 +74,14 @@ def add_to_catalog(
             _joined(known.get(item["id"]), item, href)
             for item, href in items_of_files(place, home, name, pattern, on_error, made)
         )
-    held = {name: (found.content, str(found.href)) for name, found in known.items()}
-    held |= {item["id"]: (item, href) for item, href in written_items(fresh, home, top)}
-    listing = Listing(home)
-    for content, href in held.values():
-        listing.add(content, href)
+    held = {own: (found.content, str(found.href)) for own, found in known.items()}
+    for count, (item, href) in enumerate(written_items(fresh, home, top), 1):
+        held[item["id"]] = item, href
+        if progress is not None:
+            progress(count)
+    listing = Listing(home, name)
+    for whole, href in held.values():
+        listing.add(whole, href)
     refresh(listing, top)
     return made
 

@@ -36,7 +36,7 @@ def open_api(href: str) -> pystac.Catalog:
     from pystac_client.stac_api_io import StacApiIO
     from urllib3 import Retry
 
-    from rsdat.storage.credentials import find
+    from rsdat.storage.credentials import adapters
 
     # A search may be asked for again, although it is a POST: it changes nothing.
     again = Retry(
@@ -46,15 +46,10 @@ def open_api(href: str) -> pystac.Catalog:
         allowed_methods=None,
         raise_on_status=False,
     )
-    io = StacApiIO(max_retries=again)
-    credential = find(href)
-    if credential is not None and credential.ca_file:
-        from rsdat.storage.credentials import secrets
-
-        io.session.verify = secrets.place(credential.ca_file)
+    io = StacApiIO()
+    adapters.mount(io.session, again)
     try:
-        # Named again: opening would take it from the reader.
-        client: Any = Client.open(href, stac_io=io, request_modifier=_signed)
+        client: Any = Client.open(href, stac_io=io)
     except (APIError, OSError, ValueError) as error:
         raise DataError(
             f"the STAC API {shown(href)} does not answer as it should: "
@@ -222,13 +217,3 @@ def _say(client: Any, filtered: bool, sorted_here: bool) -> None:
             "asked for: done here, on all items that it gives",
             stacklevel=2,
         )
-
-
-def _signed(request: Any) -> None:
-    """Add the configured credential of a request's address, read now."""
-    from rsdat.storage.credentials import find
-
-    credential = find(request.url)
-    if credential is not None:
-        headers: Mapping[str, str] = credential.headers(request.url)
-        request.headers.update(headers)

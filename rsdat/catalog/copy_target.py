@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from rsdat.catalog import servers
+from rsdat.catalog import servers, static
 from rsdat.catalog.assembling import VERSION, Totals
-from rsdat.catalog.copy_plan import STRUCTURE, ItemPlan, folder_name, outward
+from rsdat.catalog.copy_plan import STRUCTURE, ItemPlan, outward
 from rsdat.catalog.hrefs import below, joined
 from rsdat.catalog.static import collections_of, link, upwards
 from rsdat.catalog.walking import Found, Node, bridged_content, read
@@ -95,9 +95,7 @@ def links_up(href: str, home: str | None, catalog: str) -> list[dict[str, str]]:
 
 def home_of(collection: str, there: Existing) -> str:
     """Where a collection's file is, or is to be."""
-    folder = there.catalog.rpartition("/")[0]
-    known = there.collections.get(collection)
-    return known or below(folder, folder_name(collection), "collection.json")
+    return there.collections.get(collection) or static.home_of(there.catalog, collection)
 
 
 def write_items(items: Iterable[Finished]) -> dict[Key, DataError]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Literal
@@ -12,7 +12,15 @@ from rsdat.catalog.assembling import VERSION, Part, item_of
 from rsdat.catalog.headers import File, files_in, headers
 from rsdat.catalog.hrefs import below
 from rsdat.catalog.naming import Named, Pattern, read_name
-from rsdat.catalog.static import Listing, catalog_file, is_there, link, upwards, written_items
+from rsdat.catalog.static import (
+    Listing,
+    catalog_file,
+    home_of,
+    is_there,
+    link,
+    upwards,
+    written_items,
+)
 from rsdat.catalog.writing import write_json
 from rsdat.errors import DataError
 from rsdat.storage import absolute, shown
@@ -53,6 +61,7 @@ def make_catalog(
     collection: str | None = None,
     pattern: str | None = None,
     on_error: OnError = "raise",
+    progress: Callable[[int], object] | None = None,
 ) -> Made:
     """Make a STAC catalog of the raster files below a directory.
 
@@ -73,6 +82,8 @@ def make_catalog(
         usual forms are recognised: ``ID_B04.tif``, ``ID/B04.tif``, else each file is an item.
     on_error
         ``"skip"``: leave out files that cannot be used; they are listed in the answer.
+    progress
+        Told after each item how many there are.
 
     Raises
     ------
@@ -88,13 +99,15 @@ def make_catalog(
         )
     place = absolute(source)
     name = collection or _name_of(place)
-    home = below(catalog.rpartition("/")[0], name, "collection.json")
+    home = home_of(catalog, name)
     made = Made(catalog)
-    listing = Listing(home)
+    listing = Listing(home, name)
     for item, href in written_items(
         items_of_files(place, home, name, pattern, on_error, made), home, catalog
     ):
         listing.add(item, href)
+        if progress is not None:
+            progress(len(listing.links))
     if not listing.links:
         raise DataError(
             f"{shown(place)}: no file can be used: {made.skipped[0]}", hint="see the other messages"

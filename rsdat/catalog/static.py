@@ -13,6 +13,7 @@ from typing import Any
 
 from rsdat.catalog import servers
 from rsdat.catalog.assembling import VERSION, Totals
+from rsdat.catalog.copy_plan import folder_name
 from rsdat.catalog.hrefs import below, joined, relative
 from rsdat.catalog.walking import Found, Node, bridged_content, read
 from rsdat.catalog.writing import write_json
@@ -25,9 +26,16 @@ THREADS = 16
 
 @dataclass
 class Listing:
-    """The items of a collection's file, ``home``, as they go by: what it says of them."""
+    """The items of a collection's file, ``home``, as they go by: what it says of them.
+
+    Parameters
+    ----------
+    name
+        The collection's id.
+    """
 
     home: str
+    name: str
     links: list[dict[str, str]] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
 
@@ -46,7 +54,7 @@ def refresh(listing: Listing, catalog: str) -> None:
         All its items.
     """
     home = listing.home
-    old = collection_content(home)
+    old = collection_content(home, listing.name)
     others = [one for one in old.get("links") or upwards(home, catalog) if one["rel"] != "item"]
     fields = listing.totals.fields()
     fields["summaries"] = {**(old.get("summaries") or {}), **fields["summaries"]}
@@ -82,31 +90,33 @@ def collections_of(catalog: str) -> dict[str, str]:
     return found
 
 
-def collection_file(catalog: str, name: str | None, *, make: bool = False) -> str:
-    """The file of a catalog's collection: of that name, or the only one.
+def collection_in(catalog: str, name: str | None) -> tuple[str, str]:
+    """Name and file of a catalog's collection: of that name, perhaps new, or the only one.
 
     Raises
     ------
     ConfigError
-        There are several, and no name; or none of that name, and none is to be made.
+        There are several, and no name.
     """
     known = collections_of(catalog)
-    if name is None and len(known) == 1:
-        return next(iter(known.values()))
-    if name in known:
-        return known[str(name)]
-    if name is not None and make:
-        return below(catalog.rpartition("/")[0], name, "collection.json")
+    if name is not None:
+        return name, known.get(name) or home_of(catalog, name)
+    if len(known) == 1:
+        return next(iter(known.items()))
     raise ConfigError(
-        f"{shown(catalog)} has the collections {', '.join(sorted(known)) or '(none)'}"
-        + (f", and no {name}" if name else ""),
+        f"{shown(catalog)} has the collections {', '.join(sorted(known)) or '(none)'}",
         hint="say which: --collection NAME",
     )
 
 
-def items_of(home: str) -> Iterator[Found]:
-    """The items of a collection's file (not of catalogs below it); none where there is no file."""
-    links = collection_content(home).get("links") or []
+def home_of(catalog: str, name: str) -> str:
+    """Where the file of a collection that is new in a catalog is to be."""
+    return below(catalog.rpartition("/")[0], folder_name(name), "collection.json")
+
+
+def items_of(content: Mapping[str, Any], home: str) -> Iterator[Found]:
+    """The items of a collection's content (not of catalogs below it), which lies at ``home``."""
+    links = content.get("links") or []
     nodes = [Node(joined(home, one["href"])) for one in links if one.get("rel") == "item"]
     return read(nodes)
 
@@ -142,14 +152,13 @@ def link(rel: str, target: str, own: str, title: str | None = None) -> dict[str,
     return {**found, "title": title} if title else found
 
 
-def collection_content(home: str) -> dict[str, Any]:
+def collection_content(home: str, name: str) -> dict[str, Any]:
     """A collection's content; the beginning of one where there is none yet."""
     try:
         return bridged_content(home)
     except DataError as error:
         if "does not exist" not in error.message:
             raise
-    name = home.rsplit("/", 2)[-2]
     new = {"type": "Collection", "id": name, "stac_version": VERSION, "description": name}
     return {**new, "license": "other"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +20,7 @@ from rsdat.catalog.static import (
     THREADS,
     Listing,
     catalog_file,
+    collection_content,
     collections_of,
     items_of,
     refresh,
@@ -34,7 +35,11 @@ _RASTERS = (".tif", ".tiff", ".jp2")
 
 
 def update_catalog(
-    catalog: str | os.PathLike[str], *, prune: bool = False, on_error: OnError = "raise"
+    catalog: str | os.PathLike[str],
+    *,
+    prune: bool = False,
+    on_error: OnError = "raise",
+    progress: Callable[[int], object] | None = None,
 ) -> Made:
     """Read the files of a static catalog again that have changed since it was made.
 
@@ -48,6 +53,8 @@ def update_catalog(
         are only named in the answer's notes.
     on_error
         ``"skip"``: leave assets as they are whose files cannot be used; listed in the answer.
+    progress
+        Told after each item how many were looked at.
 
     Raises
     ------
@@ -56,10 +63,14 @@ def update_catalog(
     """
     top = catalog_file(catalog)
     made = Made(top)
-    for home in collections_of(top).values():
-        listing = Listing(home)
+    looked = 0
+    for name, home in collections_of(top).items():
+        listing = Listing(home, name)
         before = made.items, len(made.removed)
-        for look in _looks(home, prune):
+        for look in _looks(listing, prune):
+            looked += 1
+            if progress is not None:
+                progress(looked)
             if look.error is not None and on_error == "raise":
                 raise look.error
             _note(look, prune, made)
@@ -91,14 +102,14 @@ class _Look:
     error: DataError | None = None
 
 
-def _looks(home: str, prune: bool) -> Iterator[_Look]:
+def _looks(listing: Listing, prune: bool) -> Iterator[_Look]:
     """Bring the items of a collection up to date, several at one time."""
-    items = items_of(home)
+    items = items_of(collection_content(listing.home, listing.name), listing.home)
     first = next(items, None)
     if first is None:
         return
     # The files of a collection lie on one server.
-    threads = servers.threads((home, *_hrefs(first).values()), THREADS)
+    threads = servers.threads((listing.home, *_hrefs(first).values()), THREADS)
     yield from servers.each(partial(_looked, prune), chain([first], items), threads)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rsdat.cli import catalog_copy, catalog_search
+from rsdat.cli.data_words import named
 
 if TYPE_CHECKING:
     from rsdat.catalog.making import Made, OnError
@@ -17,8 +20,21 @@ app = typer.Typer(
     no_args_is_help=True, help="STAC catalogs: make, search, copy, check, summarise, index."
 )
 
-Catalog = Annotated[str, typer.Argument(metavar="CATALOG", help="Its directory, file or address.")]
-Source = Annotated[str, typer.Argument(metavar="DIR|URL", help="Where the raster files lie.")]
+Catalog = Annotated[
+    str,
+    typer.Argument(metavar="CATALOG", help="Its directory, file or address.", callback=named),
+]
+Source = Annotated[
+    str, typer.Argument(metavar="DIR|URL", help="Where the raster files lie.", callback=named)
+]
+Added = Annotated[
+    str,
+    typer.Argument(metavar="DIR|URL|ITEM", help="Files, or a STAC item.", callback=named),
+]
+Out = Annotated[
+    str,
+    typer.Option("--out", "-o", help="Where the catalog is to be made.", callback=named),
+]
 Collection = Annotated[str | None, typer.Option(help="Id of the collection for the items.")]
 PatternText = Annotated[
     str | None, typer.Option("--pattern", help="Form of the names: '{id}_{date}_{band}.tif'.")
@@ -33,7 +49,9 @@ app.command("search")(catalog_search.search)
 @app.command()
 def make(
     source: Source,
-    out: Annotated[str, typer.Option("--out", "-o", help="Where the catalog is to be made.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Where the catalog is to be made.", callback=named)
+    ],
     collection: Collection = None,
     pattern: PatternText = None,
     on_error: Errors = "raise",
@@ -45,16 +63,20 @@ def make(
     """
     from rsdat.catalog import make_catalog
 
-    made = make_catalog(
-        source, out, collection=collection, pattern=pattern, on_error=on_error_of(on_error)
-    )
+    skip = on_error_of(on_error)
+    with _counting("made", as_json) as count:
+        made = make_catalog(
+            source, out, collection=collection, pattern=pattern, on_error=skip, progress=count
+        )
     _report(made, "written", as_json)
 
 
 @app.command()
 def add(
     catalog: Catalog,
-    source: Annotated[str, typer.Argument(metavar="DIR|URL|ITEM", help="Files, or a STAC item.")],
+    source: Annotated[
+        str, typer.Argument(metavar="DIR|URL|ITEM", help="Files, or a STAC item.", callback=named)
+    ],
     collection: Collection = None,
     pattern: PatternText = None,
     on_error: Errors = "raise",
@@ -63,9 +85,11 @@ def add(
     """Add raster files, or a STAC item, to a catalog."""
     from rsdat.catalog.adding import add_to_catalog
 
-    made = add_to_catalog(
-        catalog, source, collection=collection, pattern=pattern, on_error=on_error_of(on_error)
-    )
+    skip = on_error_of(on_error)
+    with _counting("added", as_json) as count:
+        made = add_to_catalog(
+            catalog, source, collection=collection, pattern=pattern, on_error=skip, progress=count
+        )
     _report(made, "added", as_json)
 
 
@@ -79,9 +103,10 @@ def update(
     """Read the files again that have changed."""
     from rsdat.catalog.updating import update_catalog
 
-    _report(
-        update_catalog(catalog, prune=prune, on_error=on_error_of(on_error)), "updated", as_json
-    )
+    skip = on_error_of(on_error)
+    with _counting("looked at", as_json) as count:
+        made = update_catalog(catalog, prune=prune, on_error=skip, progress=count)
+    _report(made, "updated", as_json)
 
 
 @app.command()
@@ -179,6 +204,15 @@ def index(catalog: Catalog, as_json: Json = False) -> None:
         print_json({"index": place, "items": count})
     else:
         print(f"{shown(place)}: {count} items")
+
+
+@contextmanager
+def _counting(done: str, quiet: bool) -> Iterator[Callable[[int], object] | None]:
+    """A line that counts items, where somebody looks."""
+    from rsdat.cli.data_words import bar
+
+    with bar("reading what is there", silent=quiet) as show:
+        yield None if show is None else lambda count: show(None, f"{count} items {done}")
 
 
 def on_error_of(word: str) -> OnError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rsdat.cli.data_words import named
 from rsdat.cli.run_options import Bbox, Collection, Json, Limit, When, bbox_of, names
 
 if TYPE_CHECKING:
@@ -18,10 +19,16 @@ _LISTED = 5
 
 
 Source = Annotated[
-    str, typer.Argument(metavar="SRC", help="A catalog, a file of items, or a STAC API.")
+    str,
+    typer.Argument(
+        metavar="SRC", help="A catalog, a file of items, or a STAC API.", callback=named
+    ),
 ]
 Target = Annotated[
-    str, typer.Argument(metavar="DST", help="The directory, as dcache://door.org/scenes.")
+    str,
+    typer.Argument(
+        metavar="DST", help="The directory, as dcache://door.org/scenes.", callback=named
+    ),
 ]
 Assets = Annotated[
     str | None,

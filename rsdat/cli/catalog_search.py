@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rsdat.cli.catalog_copy import Ids, Where
+from rsdat.cli.data_words import named
 from rsdat.cli.run_options import Bbox, Collection, Limit, When, bbox_of, geometry_in, names
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 Source = Annotated[
     list[str],
-    typer.Argument(metavar="CATALOG", help="Catalogs, files of items, or STAC APIs."),
+    typer.Argument(
+        metavar="CATALOG", help="Catalogs, files of items, or STAC APIs.", callback=named
+    ),
 ]
 Area = Annotated[
     str | None, typer.Option("--geometry", metavar="FILE", help="GeoJSON: what lies in it.")

@@ -16,6 +16,7 @@ from rsdat.catalog import open_catalog, search
 from rsdat.errors import DataError
 from tests.catalog.catalogs import item
 from tests.catalog.test_antimeridian import UNCUT
+from tests.storage.hunting import Hunt
 from tests.storage.secrets import Person, person
 
 if TYPE_CHECKING:
@@ -226,6 +227,28 @@ def test_the_secret_is_looked_up_for_each_request(make_api, person: Person):
         search(client)
     file.write_text("second")
     assert len(search(client)) == 6
+
+
+def test_the_secret_is_in_no_log_and_no_error(make_api, person: Person):
+    token = f"token-{secrets.token_hex(16)}"
+    hunt = Hunt({"token": [token]})
+    api = make_api(token=token)
+    file = person.secret("token", token)
+    person.credentials(**{api.url.removeprefix("http://"): {"token_file": "~/token"}})
+    with hunt.listening():
+        client = open_catalog(api.url)
+        assert len(search(client)) == 6
+        api.token = "another"
+        with pytest.raises(DataError, match="refused the search") as caught:
+            search(client)
+        hunt.error("a refusal", caught.value)
+        hunt.thing("the client", client, pickled=False)
+        file.unlink()
+        with pytest.raises(DataError, match="token does not exist") as caught:
+            search(client)
+        hunt.error("a secret that is gone", caught.value)
+    assert {"pystac_client", "urllib3"} <= hunt.loggers
+    assert hunt.seen == []
 
 
 def test_what_does_not_answer_as_an_api(make_api):

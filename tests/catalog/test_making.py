@@ -282,6 +282,19 @@ def test_added_items_and_collections(catalog, tmp_path):
     assert problems(catalog) == []
     with pytest.raises(ConfigError, match="the collections others, scenes"):
         add_to_catalog(catalog, file)
+    add_to_catalog(catalog, file, collection="../a b/c")
+    assert {each.collection_id for each in search(catalog, ids="loose")} == {"others", "../a b/c"}
+    assert not (tmp_path / "a b").exists()
+    assert problems(catalog) == []
+
+
+def test_progress_counts_items(scenes, tmp_path):
+    said = {"made": [], "added": [], "looked": []}
+    catalog = make_catalog(scenes, tmp_path / "catalog", progress=said["made"].append).catalog
+    raster(tmp_path / "more" / A / "B03.tif")
+    add_to_catalog(catalog, tmp_path / "more", progress=said["added"].append)
+    update_catalog(catalog, progress=said["looked"].append)
+    assert said == {"made": [1, 2], "added": [1], "looked": [1, 2]}
 
 
 def test_only_changed_files_are_read_again(catalog, scenes):

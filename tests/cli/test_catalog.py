@@ -82,3 +82,9 @@ def test_what_a_search_prints_is_a_catalog_for_the_next_command(tmp_path):
     assert [one["id"] for one in again] == ["b"]
     assert again[0]["assets"]["red"]["href"] == str(tmp_path / "c" / "c" / "b" / "red.tif")
     assert "no item of" in rsdat("search", catalog, "--where", "cover < 1", code=8).stderr
+
+
+def test_empty_names_are_refused(tmp_path):
+    for words in (("make", "", "-o", "x"), ("make", "x", "-o", ""), ("search", ""), ("update", ""),
+                  ("copy", "", "x"), ("copy", "x", "")):  # fmt: skip
+        assert "a name is empty" in rsdat(*words, code=2).stderr
