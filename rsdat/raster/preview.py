@@ -17,7 +17,7 @@ from rasterio.enums import Resampling
 from rsdat.raster.colours import are_classes, choice, coloured
 from rsdat.raster.files import attempt
 from rsdat.raster.sources import Source
-from rsdat.storage import absolute, storage_options, write_atomically
+from rsdat.storage import absolute, gdal, storage_options, write_atomically
 
 Array = NDArray[Any]
 
@@ -80,7 +80,7 @@ def _small_of_file(href: str, max_size: int) -> tuple[list[str], Array, bool]:
 
     Only the bands that are shown are read; the others have no pixels but NaN.
     """
-    with rasterio.open(href) as opened:
+    with rasterio.open(**gdal.opening(href)) as opened:
         factor = max(1.0, max(opened.shape) / max_size)
         size = tuple(max(1, round(edge / factor)) for edge in opened.shape)
         names = [str(name or "").lower() for name in opened.descriptions]

@@ -23,6 +23,7 @@ import rasterio
 from rsdat.errors import CredentialError, DataError
 from rsdat.raster import files, handles, load
 from rsdat.raster.files import attempt, dataset, header
+from rsdat.raster.preview import preview
 from rsdat.raster.reading import read
 from rsdat.raster.sources import Source
 from rsdat.storage import gdal
@@ -104,6 +105,11 @@ def test_the_rule_against_foreign_origins_does_not_give_way_to_the_environment(
 def test_an_address_of_the_web_is_read_with_its_credential(safe_door: Door) -> None:
     scene = source_of(safe_door, "https", "/data/a%20b%23%C3%A9.tif")
     assert header(scene).geobox.shape == (1024, 1024)
+
+
+def test_a_preview_is_made_with_the_credential(safe_door: Door, tmp_path: Path) -> None:
+    for scene in (source_of(safe_door), source_of(safe_door, "https", "/data/a%20b%23%C3%A9.tif")):
+        assert preview(scene.href, tmp_path / "x.png").stat().st_size > 1000
 
 
 def test_a_renewed_token_counts_for_datasets_that_are_open(safe_door: Door, person: Person) -> None:

@@ -18,7 +18,15 @@ from rsdat.storage.transfer_places import place_of
 from tests.catalog.catalogs import item, raster, write, write_catalog
 from tests.storage.hunting import Hunt
 from tests.storage.secrets import Person, person
-from tests.storage.signed_servers import Archive, Blobs, archive, blobs
+from tests.storage.signed_servers import (
+    Answer,
+    Archive,
+    Asked,
+    Blobs,
+    archive,
+    blobs,
+    serving,
+)
 
 __all__ = ["person"]
 
@@ -124,6 +132,33 @@ def test_what_is_kept_and_sent_holds_no_signature(storage: Blobs) -> None:
     path = gdal.gdal_path(address(storage))
     assert gdal.scrub(f"{path}: 403", address(storage)).count("SIGNATURE") == 0
     assert "SIGNATURE" not in json.dumps(gdal.options(address(storage)))
+
+
+def test_a_token_service_that_leads_elsewhere_does_not_take_the_secret_along(
+    person: Person,
+) -> None:
+    person.secret("key", "the-key")
+    heard: list[Asked] = []
+
+    def stranger(asked: Asked) -> Answer:
+        heard.append(asked)
+        return 404, {}, b""
+
+    with serving(stranger, "localhost") as elsewhere:
+
+        def service(asked: Asked) -> Answer:
+            heard.append(asked)
+            return 302, {"Location": f"{elsewhere}/token"}, b""
+
+        with serving(service) as address:
+            entries = {
+                f"{address}/account": {"sas": f"{address}/token"},
+                f"{address}/token": {"token_file": "~/key"},
+            }
+            person.credentials(**entries)
+            with pytest.raises(CredentialError, match="no SAS token from"):
+                read_text(f"{address}/account/other/x.json")
+    assert ["authorization" in one.headers for one in heard] == [True, False]
 
 
 def test_a_container_without_a_token_is_told(storage: Blobs) -> None:

@@ -109,10 +109,13 @@ def _asked(address: str) -> tuple[str, float]:
     from rsdat.storage.credentials.finding import find
 
     credential = find(address)
-    headers = credential.headers(address) if credential else {}
+    request = urllib.request.Request(address)
+    for name, value in (credential.headers(address) if credential else {}).items():
+        # Else it would go to wherever a redirect leads.
+        request.add_unredirected_header(name, value)
+    context = credential.ssl_context() if credential else None
     try:
-        request = urllib.request.Request(address, headers=headers)
-        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
+        with urllib.request.urlopen(request, timeout=_PATIENCE, context=context) as answer:
             return _read(json.loads(answer.read(_LONGEST)))
     except urllib.error.HTTPError as error:
         error.close()
