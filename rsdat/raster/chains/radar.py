@@ -98,6 +98,11 @@ class RadarSteps:
                 f"{', '.join(chain.bands)} here",
                 hint="call water_mask() first",
             )
+        if not 0 <= candidate <= persistent <= 1:
+            raise ConfigError(
+                f"candidate {candidate} and persistent {persistent} are no frequencies in order",
+                hint="give 0 <= candidate <= persistent <= 1, such as 0.1 and 0.9",
+            )
         return chain.composite("mean", by=by).apply(
             frequency_bands,
             bands_out=FREQUENCY_BANDS,

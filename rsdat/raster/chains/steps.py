@@ -162,10 +162,11 @@ class Apply:
             return np.asarray(found, "float32")
         except Exception as error:
             said = f"{type(error).__name__}: {error}"
+            hint = getattr(error, "hint", None)
         # Raised outside the handler: an exception of the user's may not be one that can be pickled.
         raise DataError(
             f"the function {self.name} raised {said}, at {where(geobox)}",
-            hint="try it there: chain.evaluate(geobox) computes one block in this process",
+            hint=hint or "try it there: chain.evaluate(geobox) computes one block in this process",
         )
 
     def _check_numbers(self, result: Array, geobox: GeoBox) -> None:

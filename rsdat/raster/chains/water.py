@@ -19,6 +19,7 @@ from rsdat.raster.chains.composites import Composite, Mosaic, refuse_without_dat
 from rsdat.raster.chains.layers import Layer
 from rsdat.raster.chains.plan import Plan
 from rsdat.raster.chains.steps import Axis, Step, Upstream, needs
+from rsdat.raster.encoding import check_number
 from rsdat.raster.image import Skipped
 from rsdat.raster.rules import open_water
 from rsdat.raster.sar import NODATA, frequency_classes, scene_limit, scene_threshold
@@ -31,6 +32,8 @@ Array = NDArray[Any]
 WATER = "water"
 FREQUENCY_BANDS = ("water_frequency", "water_class")
 
+#: More classes than this part a histogram of one peak.
+_MOST_CLASSES = 6
 #: Pixels of a scene that are looked at; more do not move its histogram.
 _MOST = 1_000_000
 #: Scenes looked at together where they are far: their requests wait, and do not compute. Files
@@ -120,7 +123,9 @@ def limits_given(threshold: Any, scenes: int, options: Mapping[str, Any]) -> tup
     try:
         limits = np.asarray(threshold, dtype="float64")
     except (TypeError, ValueError):
-        limits = np.empty((0, 0))
+        raise ConfigError(
+            f"threshold {threshold!r} is no number of dB", hint="give one, or one for each date"
+        ) from None
     if limits.ndim == 0:
         return (float(limits),) * scenes
     if limits.shape != (scenes,):
@@ -139,6 +144,13 @@ def check_options(options: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"water_mask has no option {unknown[0]!r}", hint=f"use {', '.join(known)}"
         )
+    classes = options.get("classes", 3)
+    if not isinstance(classes, int) or not 2 <= classes <= _MOST_CLASSES:
+        raise ConfigError(
+            f"{classes!r} classes are not possible", hint=f"use 2 to {_MOST_CLASSES}; 3 suit most"
+        )
+    for name, value in options.items():
+        check_number(name, value)
 
 
 def limits_found(

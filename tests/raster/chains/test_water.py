@@ -220,13 +220,28 @@ def test_thresholds_that_are_given(stack):
     assert np.nansum(each.evaluate()[2]) == 0
     with pytest.raises(ConfigError, match=r"shape \(3,\), and the chain has 4 dates"):
         made.water_mask(threshold=[-15, -14, -13])
-    with pytest.raises(ConfigError, match="the thresholds have the shape"):
+    with pytest.raises(ConfigError, match="threshold 'low' is no number of dB"):
         made.water_mask(threshold="low")
     with pytest.raises(ConfigError, match="'classes' is about finding one"):
         made.water_mask(threshold=-15, classes=4)
     with pytest.raises(ConfigError, match="no option 'lowest'") as caught:
         made.water_mask(lowest=-30)
     assert "highest" in (caught.value.hint or "")
+    for options, said in (
+        ({"classes": 1}, "1 classes are not possible"),
+        ({"classes": 99}, "99 classes"),
+        ({"classes": "3"}, "'3' classes"),
+        ({"highest": "low"}, "highest 'low' is no number"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            made.water_mask(**options)
+
+
+@pytest.mark.parametrize(("candidate", "persistent"), [(0.9, 0.1), (-0.1, 0.5), (0.1, 1.5)])
+def test_frequencies_that_are_in_no_order(stack, candidate, persistent):
+    masks = chain(stack, "vv").water_mask(threshold=-15)
+    with pytest.raises(ConfigError, match="no frequencies in order"):
+        masks.water_frequency(candidate=candidate, persistent=persistent)
 
 
 def test_water_needs_dates(stack):
