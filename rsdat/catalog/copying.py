@@ -168,12 +168,8 @@ def copy_catalog(
     planned, nowhere = _files(plans, there)
     if dry_run:
         report = look(planned)
-    elif client is not None:
-        report = copy_on_workers(client, planned, on_error=on_error, sums=_SUMS, progress=progress)
     else:
-        report = copy_many(
-            planned, sums=_SUMS, concurrency=concurrency, on_error=on_error, progress=progress
-        )
+        report = _transferred(planned, client, concurrency, on_error=on_error, progress=progress)
     copies, wrong = _checked(plans, report)
     if wrong and on_error == "raise":
         raise DataError(wrong[0].reason, hint=wrong[0].hint)
@@ -235,6 +231,14 @@ def _files(plans: Sequence[ItemPlan], there: Existing) -> tuple[list[Planned], l
                 size = asset.size or there.size_of(one.collection, one.id, key)
                 found[asset.target] = Planned(asset.source, asset.target, size)
     return list(found.values()), nowhere
+
+
+def _transferred(
+    planned: Sequence[Planned], client: Any, concurrency: int, **options: Any
+) -> Report:
+    if client is not None:
+        return copy_on_workers(client, planned, sums=_SUMS, **options)
+    return copy_many(planned, sums=_SUMS, concurrency=concurrency, **options)
 
 
 def _checked(plans: Sequence[ItemPlan], report: Report) -> tuple[dict[str, There], list[Failure]]:

@@ -5,19 +5,14 @@ Each line of the table is a fault of dcachefs 0.2.0: it fails there, and passes 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.dcache import scenarios
 from tests.dcache.door import Door
-from tests.dcache.elsewhere import Elsewhere, elsewhere
-from tests.servers.environments import python_of
+from tests.dcache.elsewhere import Case, Elsewhere, compared, token_file
 
 NAMES = ["a b", "f 1+#.txt", "x?y.bin", "50%25", "q&a", "é", "日本"]
 
@@ -99,22 +94,6 @@ def without_token(door: Door) -> None:
     door.forget(door.token)
 
 
-@dataclass(frozen=True)
-class Case:
-    """A scenario at a door that was prepared; ``fault``: what dcachefs fails with."""
-
-    scenario: Callable[[Any, dict[str, Any]], None]
-    prepare: Callable[[Door], None]
-    fault: str
-    #: What has to be true at the door afterwards.
-    after: Callable[[Door], bool] | None = None
-
-    @property
-    def name(self) -> str:
-        words = self.scenario.__name__.replace("_", " ")
-        return f"{words} ({self.prepare.__name__.replace('_', ' ')})"
-
-
 def only_the_largest_is_gone(door: Door) -> bool:
     return door.paths() == ["/d/", "/d/x"]
 
@@ -160,14 +139,8 @@ CASES = [
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Elsewhere]]:
     log = tmp_path_factory.mktemp("comparison")
-    pythons = {"dcachefs": python_of("comparison"), "rsdat": sys.executable}
-    with ExitStack() as stack:
-        yield {
-            library: stack.enter_context(
-                elsewhere(python, scenarios.__file__, library, log / library)
-            )
-            for library, python in pythons.items()
-        }
+    with compared("dcachefs", scenarios.__file__, log) as found:
+        yield found
 
 
 @pytest.fixture
@@ -180,9 +153,7 @@ def run(
         door, other = make_door(), make_door()
         case.prepare(door)
         other.put("/d/f", b"other")
-        token = tmp_path / "token"
-        token.touch(mode=0o600)
-        token.write_text(door.token)
+        token = token_file(door, tmp_path)
         scheme = "http" if library == "dcachefs" else "dcache"
         netloc = door.webdav.partition("://")[2]
         other_netloc = other.webdav.partition("://")[2]
@@ -198,10 +169,7 @@ def run(
             # Long enough here for the slowest machine; there, it never ends.
             "patience": 1 if library == "dcachefs" else 60,
         }
-        error = processes[library].outcome(case.scenario.__name__, options)
-        if error is None and case.after is not None and not case.after(door):
-            return f"the door does not hold what it should: {door.paths()}"
-        return error
+        return processes[library].fault(case, door, options)
 
     return run
 
