@@ -46,6 +46,7 @@ class Client:
         import asyncio
 
         import aiohttp
+        import yarl
 
         from rsdat.storage.credentials import certificates
         from rsdat.storage.credentials.responses import response_class
@@ -60,12 +61,16 @@ class Client:
                 return latest["ssl"]
 
         async def authorize(request: Any, handler: Any) -> Any:
-            # In threads: a command, a file on a slow disk or a service must not hold the loop.
-            latest["ssl"] = await asyncio.to_thread(self._trust)
+            url = str(request.url)
+            # In a thread: a command, a file on a slow disk or a service must not hold the loop.
+            trust, headers, address = await asyncio.to_thread(self._looked_up, url)
+            latest["ssl"] = trust
+            request.headers.update(headers)
+            if address != url:
+                request.url = yarl.URL(address, encoded=True)
             try:
-                return await handler(await self._authorized(request))
+                return await handler(request)
             except (aiohttp.ClientConnectionError, ConnectionError) as error:
-                url = str(request.original_url)
                 meant = await certificates.clearer(error, url, self.credential)
                 if meant is error:
                     raise
@@ -80,23 +85,15 @@ class Client:
         context = self.credential.ssl_context() if self.credential else None
         return True if context is None else context
 
-    async def _authorized(self, request: Any) -> Any:
-        import asyncio
-
-        import yarl
-
+    def _looked_up(self, url: str) -> tuple[Any, dict[str, str], str]:
+        """Whom to trust, the headers that say who asks, and the address with its signature."""
         from rsdat.storage import signing
 
-        url = str(request.url)
         known = self.credential
         own = origin_of(url) == self.origin
-        if known is not None and (own or (known.logs_in and known.is_login(url))):
-            request.headers.update(await asyncio.to_thread(known.headers, url))
-        if own:
-            address = await asyncio.to_thread(signing.signed, url)
-            if address != url:
-                request.url = yarl.URL(address, encoded=True)
-        return request
+        told = known is not None and (own or (known.logs_in and known.is_login(url)))
+        headers = known.headers(url) if known is not None and told else {}
+        return self._trust(), headers, signing.signed(url) if own else url
 
 
 def origin_of(url: str) -> str:
