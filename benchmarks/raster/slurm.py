@@ -104,7 +104,8 @@ def _workers(home: Path, interface: str) -> Iterator[Any]:
     Path(layout.site).write_text(site.model_dump_json())
     make_credentials(layout)
     os.environ.update(write_dask_config(layout, site))
-    dask.config.refresh()  # the local run has imported Dask already
+    # The local run has imported Dask already, and with that its list of places is made.
+    dask.config.refresh(paths=[*dask.config.paths, os.environ["DASK_CONFIG"]])
     with SlurmCluster(directory) as cluster, Client(cluster) as client:
         cluster.scale(WORKERS)
         client.wait_for_workers(WORKERS, timeout=120)
