@@ -11,19 +11,16 @@ counted at both: `GET` at the web server, `PUT` at the door.
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -69,18 +66,22 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
+    from tests.catalog.catalogs import served
     from tests.servers.environments import python_of
+
+    def wait(path: str) -> None:
+        time.sleep(options.latency)
 
     pythons = {"rsdat": sys.executable, "stac2dcache": str(python_of("comparison"))}
     rows = []
     with tempfile.TemporaryDirectory(prefix="copy-") as directory:
         place = Path(directory)
         lay_out(place / "source", options.assets)
-        with served(place / "source", options.latency) as (address, gets), door(options) as known:
+        with served(place / "source", wait) as (address, asked), door(options) as known:
             for repeat in range(options.repeat):
                 for library, python in pythons.items():
                     for turn in ("first", "second"):
-                        gets.clear()
+                        asked.clear()
                         ask(known, "log", "DELETE")
                         seconds = copied(
                             library, python, place, f"{address}/catalog.json", known, repeat
@@ -91,7 +92,8 @@ def main() -> None:
                             for one in log
                             if one["method"] == "PUT" and one["status"] in (200, 201)
                         )
-                        rows.append((library, turn, seconds, len(gets), puts))
+                        gets = sum(path.endswith(".tif") for path in asked)
+                        rows.append((library, turn, seconds, gets, puts))
                         print(*rows[-1], file=sys.stderr, flush=True)
     report(rows, options.assets)
 
@@ -117,40 +119,6 @@ def lay_out(directory: Path, count: int) -> None:
     top = {"type": "Catalog", "stac_version": "1.0.0", "id": "top", "description": "d"}
     root = [{"rel": "root", "href": "./catalog.json"}]
     (directory / "catalog.json").write_text(json.dumps({**top, "links": [*root, *links]}))
-
-
-@contextmanager
-def served(directory: Path, latency: float) -> Iterator[tuple[str, list[str]]]:
-    """The catalog on a web server that waits, and the assets that were asked for."""
-    asked: list[str] = []
-
-    class Handler(SimpleHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            if self.path.endswith(".tif"):
-                asked.append(self.path)
-            time.sleep(latency)
-            super().do_GET()
-
-        def do_HEAD(self) -> None:
-            time.sleep(latency)
-            super().do_HEAD()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    handler = functools.partial(Handler, directory=str(directory))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager

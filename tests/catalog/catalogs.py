@@ -92,14 +92,23 @@ def raster(path: Path, **options: Any) -> Path:
 def served(
     directory: Path, before: Callable[[str], object] = lambda path: None
 ) -> Iterator[tuple[str, list[str]]]:
-    """A directory over HTTP, and the paths that were asked for; ``before`` sees each of them."""
+    """A directory over HTTP, and the paths that were asked for; ``before`` sees each of them.
+
+    It sees those of HEAD requests, too.
+    """
     asked: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_GET(self) -> None:
             asked.append(self.path)
             before(self.path)
             super().do_GET()
+
+        def do_HEAD(self) -> None:
+            before(self.path)
+            super().do_HEAD()
 
         def log_message(self, *_: Any) -> None:
             pass
