@@ -81,9 +81,23 @@ class EnvironmentMissing(RsdatError):
 
 
 class DataError(RsdatError):
-    """A catalog, an item, an asset or an output is wrong. Exit code 8."""
+    """A catalog, an item, an asset or an output is wrong. Exit code 8.
+
+    Parameters
+    ----------
+    asset
+        The key of the asset that is wrong, where it is one asset of an item.
+    """
 
     exit_code = 8
+
+    def __init__(self, message: str, *, hint: str | None = None, asset: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.asset = asset
+
+    def keywords(self) -> dict[str, Any]:
+        """The hint, and the asset where there is one."""
+        return {**super().keywords(), **({} if self.asset is None else {"asset": self.asset})}
 
 
 class Incomplete(RsdatError):

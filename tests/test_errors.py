@@ -16,7 +16,9 @@ from rsdat.storage.transfer_listing import Absent
 
 ERRORS = [
     DataError("a", hint="b"),
+    DataError("a", hint="b", asset="red"),
     CredentialError("a"),
+    CredentialError("a", asset="red"),
     Absent("a", hint="b"),
     CopyFailed("a", hint="b", source="s", target="t"),
     Missing("a", target="t"),

@@ -165,7 +165,7 @@ def attempt(work: Callable[[], T], source: Source, geobox: GeoBox | None = None)
             return work()
     except CredentialError as error:
         message, hint = f"{_place(source)} cannot be read: {error.message}", error.hint
-        raise CredentialError(message, hint=hint) from None
+        raise CredentialError(message, hint=hint, asset=source.asset) from None
     except (RasterioError, rasterio._err.CPLE_BaseError, OSError) as error:
         where = f", at {_bounds(geobox)}" if geobox is not None else ""
         cause = str(error.__cause__ or error).strip() or type(error).__name__
@@ -177,7 +177,7 @@ def attempt(work: Callable[[], T], source: Source, geobox: GeoBox | None = None)
     # Raised outside the handler: with GDAL's exception as its context, which cannot be unpickled,
     # it would not arrive from a worker.
     kind = CredentialError if refused and refused.denied else DataError
-    raise kind(message, hint=_remedy(source))
+    raise kind(message, hint=_remedy(source), asset=source.asset)
 
 
 def _refused(source: Source) -> gdal.Refusal | None:

@@ -258,4 +258,4 @@ def _made(job: Job, storage: Storage, counter: Report | None) -> Result:
 def _skipped(error: DataError, item: pystac.Item, bands: Sequence[str], allowed: bool) -> Skipped:
     if not allowed:
         raise error
-    return Skipped(item.id, ",".join(bands), error.message)
+    return Skipped(item.id, error.asset or ",".join(bands), error.message)

@@ -86,6 +86,7 @@ def source(item: pystac.Item, band: str) -> Source:
             f"item {item.id}: asset {found.key} has the relative href {found.asset.href}, and the "
             "item does not say where it lies itself",
             hint="open the item from its file, or make its hrefs absolute",
+            asset=found.key,
         )
     scale, offset, nodata, categorical = _numbers(item, found, band)
     return Source(
@@ -111,6 +112,7 @@ def _find(item: pystac.Item, band: str) -> _Candidate:
         f"item {item.id} has no band {band!r}; its raster assets are "
         f"{', '.join(pictures) or '(none)'}",
         hint="name one of these assets, or a common name such as red, nir or scl",
+        asset=band,
     )
 
 

@@ -182,7 +182,8 @@ class Reader:
         if not self.skip:
             raise error
         row = self.stack.sources[position]
-        return Skipped(row[0].item, ",".join(one.asset for one in row), error.message)
+        asset = error.asset or ",".join(one.asset for one in row)
+        return Skipped(row[0].item, asset, error.message)
 
 
 def _united(shape: Any, invalid: Array | None, known: list[Array | None]) -> Array | None:

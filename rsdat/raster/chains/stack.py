@@ -68,7 +68,8 @@ def usable(
         except DataError as error:
             if not skip or (len(skipped) + 1 == len(items)):
                 raise
-            skipped.append(Skipped(item.id, ",".join(bands), error.message))
+            asset = error.asset or ",".join(bands)
+            skipped.append(Skipped(item.id, asset, error.message))
             continue
         kept.append(item)
         sources.append(row)
