@@ -42,8 +42,10 @@ def beside(path: str | os.PathLike[str], suffix: str) -> str:
     return f"{stem if kind.lower() in ('.tif', '.tiff') else place}{suffix}"
 
 
-def check_free(inputs: Sequence[pystac.Item], path: str | os.PathLike[str]) -> None:
-    """Refuse a place where a result, or its item, would replace something else.
+def check_free(
+    inputs: Sequence[pystac.Item], path: str | os.PathLike[str], *, describe: bool = True
+) -> None:
+    """Refuse a place where a result, or the item that describes it, would replace something else.
 
     Raises
     ------
@@ -61,7 +63,7 @@ def check_free(inputs: Sequence[pystac.Item], path: str | os.PathLike[str]) -> N
     if any(href and absolute(href) == target for href in hrefs):
         raise DataError(f"output {shown(target)} is one of the inputs", hint="choose another name")
     item = beside(target, ".json")
-    if is_remote(item) or not os.path.lexists(item):
+    if not describe or is_remote(item) or not os.path.lexists(item):
         return
     described = _described_result(item)
     if described is None:

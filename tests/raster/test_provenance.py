@@ -144,8 +144,9 @@ def test_a_failed_run_leaves_the_earlier_result_with_its_item(sentinel2, tmp_pat
 def test_inputs_and_foreign_files_are_not_written_over(sentinel2, tmp_path):
     items = sentinel2()
     made = chain(items, ["red"]).composite("mean")
-    with pytest.raises(DataError, match="is one of the inputs"):
-        made.to_cog(items[0].assets["red"].href)
+    for describe in (True, False):
+        with pytest.raises(DataError, match="is one of the inputs"):
+            made.to_cog(items[0].assets["red"].href, describe=describe)
     for name, item, write in (("a.tif", "a.json", made.to_cog), ("a", "a.json", made.to_zarr)):
         (tmp_path / item).write_text("{}")
         with pytest.raises(DataError, match="no description of an earlier result"):

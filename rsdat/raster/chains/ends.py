@@ -283,8 +283,7 @@ def _written(
     *,
     flat: bool,
 ) -> Written:
-    if beside.item:
-        check_free(chain.items, place)
+    check_free(chain.items, place, describe=beside.item)
     image = image_of(chain, stored.dtype, stored.scale, stored.nodata, flat=flat)
     return finish(chain, image, write(image), beside)
 
