@@ -293,13 +293,17 @@ def test_a_killed_process_leaves_no_secret(
     assert list(temporary.rglob("*")) == []
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+def test_what_a_killed_process_left_is_removed(
+    safe_door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     left = tmp_path / f"{secretfiles._PREFIX}999999999-x"
     left.mkdir(mode=0o700)
-    (left / "header-0").write_text("Authorization: Bearer old\n")
+    (left / "cookies-0").write_text("session=old")
     ours = tmp_path / f"{secretfiles._PREFIX}1-x"
     ours.mkdir(mode=0o700)
-    secretfiles._sweep(tmp_path)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(secretfiles, "_swept", [])
+    header_place(source_of(safe_door))
     assert not left.exists()
     assert ours.exists()
 

@@ -5,7 +5,8 @@ On Linux such a file is memory that only this process has open (memfd) and that 
 Elsewhere, and for the cookie jar that libcurl itself writes, it is a file (0600) in a directory
 (0700) of this process, where the system keeps what belongs to a login (``$XDG_RUNTIME_DIR``, in
 memory and emptied at logout), else where temporary files lie. It goes when the process ends; what
-a killed process of the same user left on this machine is removed by the next one that needs one.
+a killed process of the same user left on this machine is removed by the next one that has a secret
+for GDAL.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ _lock = threading.Lock()
 _directories: dict[int, Path] = {}
 _written: dict[Path, str] = {}
 _memory: dict[str, _Memory] = {}
+#: How many directories of killed processes were removed, once it was looked for them.
+_swept: list[int] = []
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,7 @@ def _number(key: object) -> int:
 
 def _file(name: str, text: str) -> str:
     with _lock:
+        _sweep_once()
         return _in_memory(name, text) or _on_disk(name, text)
 
 
@@ -208,13 +212,17 @@ def _directory() -> Path:
     # parent's files stay the parent's.
     if pid not in _directories or not _directories[pid].is_dir():
         _written.clear()
-        above = os.environ.get("XDG_RUNTIME_DIR") or ""
-        if not (os.path.isdir(above) and os.access(above, os.W_OK)):
-            above = tempfile.gettempdir()
-        _sweep(Path(above))
-        _directories[pid] = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{pid}-", dir=above))
+        _sweep_once()
+        _directories[pid] = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{pid}-", dir=_above()))
         atexit.register(_remove, pid)
     return _directories[pid]
+
+
+def _above() -> Path:
+    """Where such directories lie."""
+    above = os.environ.get("XDG_RUNTIME_DIR") or ""
+    usable = os.path.isdir(above) and os.access(above, os.W_OK)
+    return Path(above if usable else tempfile.gettempdir())
 
 
 def _remove(pid: int) -> None:
@@ -222,12 +230,21 @@ def _remove(pid: int) -> None:
         shutil.rmtree(_directories[pid], ignore_errors=True)
 
 
-def _sweep(above: Path) -> None:
+def _sweep_once() -> None:
+    if not _swept:
+        _swept.append(_sweep(_above()))
+
+
+def _sweep(above: Path) -> int:
+    """Remove what killed processes have left; how many of them."""
+    count = 0
     for left in above.glob(f"{_PREFIX}*"):
         pid = left.name.removeprefix(_PREFIX).partition("-")[0]
         with suppress(OSError):
             if pid.isdigit() and left.lstat().st_uid == os.getuid() and not _alive(int(pid)):
                 shutil.rmtree(left, ignore_errors=True)
+                count += 1
+    return count
 
 
 def _alive(pid: int) -> bool:
