@@ -225,9 +225,7 @@ def chunk_shape(
     With many ``dates`` in one chunk the default is smaller, so that a chunk stays near 128 MB.
     """
     edge = max(256, min(CHUNK, int((_CHUNK_BYTES / 4 / dates) ** 0.5)))
-    if isinstance(chunks, int):
-        chunks = {"y": chunks, "x": chunks}
-    asked = dict(chunks or {})
+    asked = asked_chunks(chunks, ("time", "y", "x"))
     steps = ~source.transform * grid.transform
     aligned = grid.crs == source.crs and abs(abs(steps.a) - 1) < 1e-6 and steps.e > 0
     rows, columns = _whole_blocks(blocks, edge) if aligned else (edge, edge)
@@ -244,6 +242,30 @@ def chunk_shape(
     return result[0], result[1]
 
 
+def asked_chunks(
+    chunks: Mapping[str, int] | int | None, dimensions: Sequence[str]
+) -> dict[str, int]:
+    """Sizes of chunks by their dimension, as they were asked for; one number is of y and x.
+
+    Raises
+    ------
+    ConfigError
+        A dimension is none of these, or a size is neither positive nor -1 (one chunk).
+    """
+    if chunks is None:
+        return {}
+    asked = dict(chunks) if isinstance(chunks, Mapping) else {"y": chunks, "x": chunks}
+    possible = all(
+        isinstance(size, int | np.integer) and (size > 0 or size == -1) for size in asked.values()
+    )
+    if not (possible and set(asked) <= set(dimensions)):
+        raise ConfigError(
+            f"chunks {chunks!r} are not possible",
+            hint='give pixels, as 2048 or {"y": 1024, "x": -1} (-1: one chunk)',
+        )
+    return asked
+
+
 def _whole_blocks(blocks: tuple[int, int], edge: int) -> tuple[int, int]:
     rows, columns = blocks
     wide = columns * max(1, edge // columns)
@@ -252,8 +274,6 @@ def _whole_blocks(blocks: tuple[int, int], edge: int) -> tuple[int, int]:
 
 
 def _cut(size: int, step: int, shift: int) -> tuple[int, ...]:
-    if step < 1:
-        raise ConfigError(f"a chunk of {step} pixels is not possible", hint="give -1 for one chunk")
     first = min(size, step - shift)
     rest = size - first
     sizes = (first, *([step] * (rest // step)), rest % step)

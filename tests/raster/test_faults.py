@@ -136,6 +136,15 @@ def test_a_grid_that_cannot_be_meant(item, door, wrong, said):
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "chunks", [0, -5, "auto", 1e3, {"x": 0}, {"x": "a"}, {"z": 5}, {"time": 0}]
+)
+def test_chunks_that_are_not_possible(item, chunks):
+    with pytest.raises(ConfigError, match=r"chunks .* are not possible") as caught:
+        load([item], "red", chunks=chunks)
+    assert "-1: one chunk" in caught.value.hint
+
+
 @pytest.mark.parametrize("bands", [[], "", ["red", None], ["red", 4]])
 def test_bands_that_are_no_names(item, bands):
     for door in (load, chain):

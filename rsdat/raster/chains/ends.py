@@ -24,6 +24,7 @@ from rsdat.raster.chains.stack import first_headers
 from rsdat.raster.chains.steps import Apply, Clip
 from rsdat.raster.chains.water import FREQUENCY_BANDS, WaterMask
 from rsdat.raster.encoding import Encoding, encoding
+from rsdat.raster.grids import asked_chunks
 from rsdat.raster.image import Image
 from rsdat.raster.provenance import Beside, check_free, finish
 from rsdat.raster.skips import warn_of
@@ -207,15 +208,7 @@ def _chunks(
     chunks: Mapping[str, int] | int | None, chain: Chain, image: Image
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     edge = usual_tile(chain, image)
-    asked = chunks if isinstance(chunks, Mapping) else {"y": chunks, "x": chunks}
-    known = all(
-        isinstance(step, int | np.integer) and (step > 0 or step == -1) for step in asked.values()
-    )
-    if not asked.keys() <= {"y", "x"} or not (known or chunks is None):
-        raise ConfigError(
-            f"chunks {chunks!r} are not possible",
-            hint='give pixels, as 2048 or {"y": 1024, "x": -1} (-1: one chunk)',
-        )
+    asked = asked_chunks(chunks, ("y", "x"))
     cut = []
     for name, size in zip(("y", "x"), image.geobox.shape, strict=True):
         step = asked.get(name) or edge
