@@ -23,7 +23,7 @@ from rsdat.catalog.static import (
     refresh,
     written_items,
 )
-from rsdat.catalog.walking import Found, bridged_content, checked_item
+from rsdat.catalog.walking import Found, checked_item, content_of
 from rsdat.storage import absolute, shown
 
 
@@ -58,14 +58,14 @@ def add_to_catalog(
     """
     place = absolute(source)
     top = catalog_file(catalog)
-    bridged_content(top)
+    content_of(top)
     made = Made(top)
     name, home = collection_in(top, collection)
     content = collection_content(home, name)
     known = {str(found.content["id"]): found for found in items_of(content, home)}
     fresh: Iterable[tuple[dict[str, Any], str]]
     if place.endswith((".json", ".geojson")):
-        given = bridged_content(place)
+        given = content_of(place)
         checked_item(given, shown(place))
         fresh = [_given(given, place, known.get(given["id"]), home, name)]
         made.items, made.assets = 1, len(given["assets"])

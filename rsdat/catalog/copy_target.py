@@ -13,7 +13,7 @@ from rsdat.catalog.assembling import VERSION, Totals
 from rsdat.catalog.copy_plan import STRUCTURE, ItemPlan, outward
 from rsdat.catalog.hrefs import below, joined
 from rsdat.catalog.static import collections_of, link, upwards
-from rsdat.catalog.walking import Found, Node, bridged_content, read
+from rsdat.catalog.walking import Found, Node, content_of, read
 from rsdat.catalog.writing import write_json
 from rsdat.errors import DataError
 from rsdat.storage import shown
@@ -197,7 +197,7 @@ def _from_source(plan: ItemPlan, home: str, catalog: str) -> dict[str, Any] | No
     if plan.origin is None:
         return None
     try:
-        content = bridged_content(plan.origin)
+        content = content_of(plan.origin)
     except DataError:
         return None
     if content.get("type") != "Collection" or content.get("id") != plan.collection:
@@ -242,7 +242,7 @@ def same_json(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def _content(href: str) -> dict[str, Any] | None:
     try:
-        return bridged_content(href)
+        return content_of(href)
     except DataError as error:
         if "does not exist" in error.message:
             return None

@@ -15,7 +15,7 @@ from rsdat.catalog import servers
 from rsdat.catalog.assembling import VERSION, Totals
 from rsdat.catalog.copy_plan import folder_name
 from rsdat.catalog.hrefs import below, joined, relative
-from rsdat.catalog.walking import Found, Node, bridged_content, read
+from rsdat.catalog.walking import Found, Node, content_of, read
 from rsdat.catalog.writing import write_json
 from rsdat.errors import ConfigError, DataError
 from rsdat.storage import absolute, shown
@@ -59,7 +59,7 @@ def refresh(listing: Listing, catalog: str) -> None:
     fields = listing.totals.fields()
     fields["summaries"] = {**(old.get("summaries") or {}), **fields["summaries"]}
     write_json(home, {**old, **fields, "links": [*others, *listing.links]})
-    top = bridged_content(catalog)
+    top = content_of(catalog)
     children = {joined(catalog, one["href"]) for one in top["links"] if one["rel"] == "child"}
     if home not in children and home != catalog:
         child = link("child", home, catalog, str(old["id"]))
@@ -78,7 +78,7 @@ def collections_of(catalog: str) -> dict[str, str]:
     seen, level = {catalog}, [catalog]
     while level:
         following: list[str] = []
-        contents = servers.each(bridged_content, level, servers.threads(level, THREADS))
+        contents = servers.each(content_of, level, servers.threads(level, THREADS))
         for href, content in zip(level, contents, strict=True):
             if content.get("type") == "Collection":
                 found[str(content["id"])] = href
@@ -155,7 +155,7 @@ def link(rel: str, target: str, own: str, title: str | None = None) -> dict[str,
 def collection_content(home: str, name: str) -> dict[str, Any]:
     """A collection's content; the beginning of one where there is none yet."""
     try:
-        return bridged_content(home)
+        return content_of(home)
     except DataError as error:
         if "does not exist" not in error.message:
             raise
@@ -166,7 +166,7 @@ def collection_content(home: str, name: str) -> dict[str, Any]:
 def is_there(href: str) -> bool:
     """Whether there is a file. Raises DataError where its server does not let us know."""
     try:
-        bridged_content(href)
+        content_of(href)
     except DataError as error:
         if type(error) is not DataError or "cannot be read" in error.message:
             raise

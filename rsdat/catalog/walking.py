@@ -20,7 +20,6 @@ from rsdat.catalog import servers
 from rsdat.catalog.hrefs import joined
 from rsdat.errors import DataError
 from rsdat.storage import is_remote, read_text, shown
-from rsdat.storage.transfer_reading import ANSWERED, origin
 
 #: What to do with a file that cannot be used; None: raise.
 OnError = Callable[[DataError], None] | None
@@ -120,10 +119,20 @@ def read(nodes: Sequence[Node], *, on_error: OnError = None) -> Iterator[Found]:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def content_of(href: str) -> dict[str, Any]:
-    """The JSON object in a file. Raises :class:`~rsdat.errors.DataError` naming it."""
-    text = read_text(href)
-    ANSWERED.add(origin(href))
+def content_of(href: str, bridge: servers.Bridge | None = None) -> dict[str, Any]:
+    """The JSON object in a file, also when the connection breaks meanwhile.
+
+    Parameters
+    ----------
+    bridge
+        Who may be told to wait no longer.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or is something else; the message names it.
+    """
+    text = (bridge or servers.Bridge()).over(href, lambda: read_text(href))
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
@@ -134,11 +143,6 @@ def content_of(href: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{shown(href)} is JSON, but not STAC", hint="give a STAC file")
     return content
-
-
-def bridged_content(href: str) -> dict[str, Any]:
-    """What :func:`content_of` gives, also when the connection breaks meanwhile."""
-    return servers.Bridge().over(href, lambda: content_of(href))
 
 
 def checked_item(content: Any, place: str) -> None:
@@ -194,7 +198,7 @@ def _contents(nodes: Sequence[Node], bridge: servers.Bridge) -> list[tuple[Node,
 
 def _content(href: str, bridge: servers.Bridge) -> dict[str, Any] | DataError:
     try:
-        return bridge.over(href, lambda: content_of(href))
+        return content_of(href, bridge)
     except DataError as error:
         return error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from rsdat.catalog import copy_catalog
 from rsdat.catalog.copying import CopyReport
 from rsdat.errors import DataError
 from tests.catalog.test_copying import a_source, everything, items_of, reasons
-from tests.storage.secrets import Person, person
+from tests.storage.secrets import Person, macaroon, person
 from tests.storage.transfer_ends import Ends, ends, short_clock
 
 __all__ = ["ends", "person", "short_clock"]
@@ -135,3 +136,69 @@ def test_a_target_that_cannot_be_read_keeps_what_it_holds(source: str, ends: End
     assert [one["href"] for one in links if one["rel"] == "item"] == [
         f"./i{number}/i{number}.json" for number in range(3)
     ]
+
+
+def test_a_token_that_has_expired_is_told_with_its_end(source: str, ends: Ends) -> None:
+    (ends.home / "token").write_text(macaroon("before:2026-01-02T03:04:05Z"))
+    with pytest.raises(PermissionError) as caught:
+        copy_catalog(source, ends.url("local", "t"))
+    assert "expired" in str(caught.value)
+    assert "2026-01-02" in str(caught.value)
+
+
+def test_a_cycle_is_told_and_the_rest_is_copied(tmp_path: Path) -> None:
+    place = a_source(tmp_path / "source")
+    home = place.parent / "c" / "collection.json"
+    content = json.loads(home.read_text())
+    content["links"].append({"rel": "child", "href": "../catalog.json"})
+    home.write_text(json.dumps(content))
+    report = copy_catalog(place, tmp_path / "t")
+    assert "a cycle" in reasons(report)
+    assert "remove that link" in hints(report)
+    assert (len(report.copied), set(items_of(str(tmp_path / "t")))) == (6, {"i0", "i1", "i2"})
+
+
+@pytest.mark.parametrize("scheme", ["dcache", "https"])
+@pytest.mark.parametrize("name", ["catalog.json", "c/collection.json", "c/i1/item.json"])
+def test_connections_that_break_while_the_source_is_read(
+    source: str, ends: Ends, scheme: str, name: str
+) -> None:
+    ends.door.fault("reset", f"/d/source/{name}", verb="GET", times=2)
+    report = copy_catalog(f"{ends.url(scheme, 'source')}/catalog.json", ends.url("local", "t"))
+    assert (len(report.copied), report.failed) == (6, ())
+
+
+def gone_for_a_moment(ends: Ends, files: int) -> tuple[Callable[[Any], None], list[Any]]:
+    """A network that goes when some files are done, and comes back a little later."""
+    back: list[threading.Timer] = []
+
+    def go() -> None:
+        ends.door.disconnect()
+        back.append(threading.Timer(0.3, ends.door.reconnect))
+        back[0].start()
+
+    return once_copied(files, go), back
+
+
+def test_a_network_that_is_gone_while_the_target_is_written(tmp_path: Path, ends: Ends) -> None:
+    place, target = a_source(tmp_path / "source"), ends.url("dcache", "t")
+    progress, back = gone_for_a_moment(ends, 6)
+    report = copy_catalog(place, target, progress=progress)
+    back[0].join()
+    assert (len(report.copied), report.failed) == (6, ())
+    assert set(items_of(target)) == {"i0", "i1", "i2"}
+    assert ends.hidden() == []
+
+
+def test_a_network_that_is_gone_while_workers_copy(tmp_path: Path, ends: Ends) -> None:
+    from distributed import Client
+
+    place, target = a_source(tmp_path / "source"), ends.url("dcache", "t")
+    progress, back = gone_for_a_moment(ends, 1)
+    with Client(
+        processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None
+    ) as client:
+        report = copy_catalog(place, target, client=client, progress=progress)
+    back[0].join()
+    assert (len(report.copied) + len(report.skipped), report.failed) == (6, ())
+    assert set(items_of(target)) == {"i0", "i1", "i2"}
