@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,5 +54,7 @@ class Image:
     """Rows and columns that a tile should be a multiple of, to read each source block once."""
     waits: bool = False
     """Whether tiles wait for a network: more of them are in work then than there are cores."""
+    inputs: Callable[[Span], Sequence[str]] | None = None
+    """Ids of the items that a tile is made of, where some may be left out."""
     bytes_per_pixel: int = 16
     """Memory that computing one output pixel takes at its peak, all dates and bands included."""

@@ -21,6 +21,7 @@ from rsdat.raster.indices import INDICES, find_index
 from rsdat.raster.kernels import check_method
 from rsdat.raster.outputs import is_store, output, outputs, outputs_by_date
 from rsdat.raster.progress import Report
+from rsdat.raster.skips import NothingRead
 
 #: Outputs of a run that are looked at to estimate all of it.
 _SAMPLED = 8
@@ -222,13 +223,18 @@ def compute(run: Run, storage: Storage, progress: Callable[[str], Report] | None
     for job in run.jobs:
         one = job.chain
         try:
-            _ = one.plan  # opens files; what fails after it is not the item's fault
+            _ = one.plan  # opens files; what fails after it is rarely the item's fault
         except DataError as error:
-            skipped.append(_skipped(error, one.items[0], one.source_bands, run.skip))
-            if not results and job is run.jobs[-1]:
-                raise
-            continue
-        results.append(_made(job, storage, progress(job.name) if progress else None))
+            wrong = error
+        else:
+            try:
+                results.append(_made(job, storage, progress(job.name) if progress else None))
+                continue
+            except NothingRead as error:
+                wrong = error
+        skipped.append(_skipped(wrong, one.items[0], one.source_bands, run.skip))
+        if not results and job is run.jobs[-1]:
+            raise wrong
     return Results(tuple(results), tuple(skipped))
 
 

@@ -1,15 +1,20 @@
-"""What was left out, where leaving out was asked for: as plain values, and as a warning."""
+"""What was left out, where leaving out was asked for: told, and refused where nothing is left."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rsdat.errors import DataError
 from rsdat.raster.image import Skipped
 
 #: Files that one warning names.
 _NAMED = 5
+
+
+class NothingRead(DataError):
+    """All that an image was to be made of was left out."""
 
 
 def left_out(skipped: Iterable[Skipped]) -> list[dict[str, Any]]:
@@ -22,6 +27,33 @@ def left_out(skipped: Iterable[Skipped]) -> list[dict[str, Any]]:
         entry = {"item": one.item, "asset": one.asset, "reason": one.reason, "places": 0}
         found.setdefault((one.item, one.asset), entry)["places"] += 1
     return list(found.values())
+
+
+def refuse_nothing(tiles: Iterable[tuple[Sequence[str], Sequence[Skipped]]]) -> None:
+    """Refuse an image of which nothing could be read.
+
+    Parameters
+    ----------
+    tiles
+        For each tile the ids of the items that lie there, and what was left out of them.
+
+    Raises
+    ------
+    NothingRead
+        All items were left out, wherever they lie.
+    """
+    first: Skipped | None = None
+    for wanted, skipped in tiles:
+        # Counted as well: items of two collections may share an id.
+        if len(skipped) < len(wanted) or not set(wanted) <= {one.item for one in skipped}:
+            return
+        first = first or next(iter(skipped), None)
+    if first is not None:
+        raise NothingRead(
+            f"nothing could be read: {first.reason}",
+            hint="fetch the files again, or choose other items",
+            asset=first.asset,
+        )
 
 
 def warn_of(skipped: Iterable[Skipped], *, stacklevel: int = 2) -> None:

@@ -206,13 +206,15 @@ def test_what_cannot_be_read_is_left_out_and_reported(inside, sample, tmp_path):
     out, complaint = inside("ndvi", copy, "-o", "all", "--on-error", "skip", "--json")
     told = json.loads(out)
     assert complaint == ""
-    assert [Path(one["path"]).name for one in told["outputs"]] == [
-        "SAMPLE_20250623_L2A_ndvi.tif",
-        "SAMPLE_20250728_L2A_ndvi.tif",
+    (output,) = told["outputs"]
+    assert Path(output["path"]).name == "SAMPLE_20250623_L2A_ndvi.tif"
+    # No image of one that could be opened, and not read.
+    assert [path.name for path in sorted((tmp_path / "all").glob("*.tif"))] == [
+        "SAMPLE_20250623_L2A_ndvi.tif"
     ]
-    assert [one["item"] for one in told["skipped"]] == [
-        "SAMPLE_20250514_L2A",
-        "SAMPLE_20250728_L2A",
+    assert [(one["item"], one["asset"]) for one in told["skipped"]] == [
+        ("SAMPLE_20250514_L2A", "nir"),
+        ("SAMPLE_20250728_L2A", "nir"),
     ]
     out, complaint = inside("composite", copy, "-o", "c.tif", "--on-error", "skip")
     assert "c.tif" in out

@@ -7,6 +7,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -25,7 +26,7 @@ from rsdat.raster.chains.steps import Apply, Clip
 from rsdat.raster.chains.water import FREQUENCY_BANDS, WaterMask
 from rsdat.raster.encoding import Encoding, encoding
 from rsdat.raster.grids import asked_chunks
-from rsdat.raster.image import Image
+from rsdat.raster.image import Image, Span
 from rsdat.raster.provenance import Beside, check_free, finish
 from rsdat.raster.skips import warn_of
 
@@ -71,8 +72,14 @@ def image_of(
         times=None if times is None else tuple(times),
         blocks=blocks_of(plan, head) or (EDGES[0], EDGES[0]),
         waits=far(plan),
+        inputs=partial(_inputs, plan) if plan.reader.skip else None,
         bytes_per_pixel=bytes_per_pixel(plan, head.dtype),
     )
+
+
+def _inputs(plan: Plan, span: Span) -> list[str]:
+    stack = plan.reader.stack
+    return [stack.sources[one][0].item for one in stack.meeting(plan.geobox[span])]
 
 
 def _asked(

@@ -34,7 +34,7 @@ class Results:
         left out, with its item, asset and place.
         """
         from rsdat.raster.inputs import check_grid
-        from rsdat.raster.skips import warn_of
+        from rsdat.raster.skips import refuse_nothing, warn_of
 
         chain = cast("Chain", self)
         check_grid(geobox)
@@ -47,6 +47,10 @@ class Results:
                 hint="evaluate a part of it (chain.geobox[:1024, :1024]), or use to_xarray() or "
                 "to_cog(), which compute it in tiles",
             ) from error
+        if geobox is None:  # of a part there may be more elsewhere
+            stack = chain.plan.reader.stack
+            there = [stack.sources[one][0].item for one in stack.meeting(wanted)]
+            refuse_nothing([(there, computed.skipped)])
         warn_of([*chain.skipped, *computed.skipped], stacklevel=2)
         return computed.values
 

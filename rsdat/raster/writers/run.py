@@ -19,6 +19,7 @@ from rsdat import __version__
 from rsdat.errors import ConfigError
 from rsdat.raster.image import Image, Skipped, Span
 from rsdat.raster.progress import Progress, Report
+from rsdat.raster.skips import NothingRead, refuse_nothing
 from rsdat.raster.tiles import compute, cores
 from rsdat.raster.writers.encode import BLOCK, Codec
 from rsdat.raster.writers.making import MakePart, Making, Rest
@@ -156,7 +157,7 @@ class Run:
     ) -> None:
         self.kept = 0
         self.done = 0
-        self.skipped: tuple[Skipped, ...] = ()
+        self._left_out: dict[tuple[int, int], tuple[Skipped, ...]] = {}
         self._job, self._room, self._progress, self._client = job, room, progress, client
         self._making = Making(
             bands=len(job.image.bands),
@@ -173,6 +174,7 @@ class Run:
         """The parts of all passes: the first where the image is computed, the others here."""
         first, *others = self._job.passes
         found = [self._first(first)]
+        self._refuse_nothing(first)
         before = first
         for step in others:
             rest = Rest(self._making, before, found[-1])
@@ -183,6 +185,21 @@ class Run:
                 )
             before = step
         return found
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Sources that were left out, of all tiles."""
+        return tuple(dict.fromkeys(one for tile in self._left_out.values() for one in tile))
+
+    def _refuse_nothing(self, step: Pass) -> None:
+        inputs = self._job.image.inputs
+        if inputs is None:
+            return
+        try:
+            refuse_nothing((inputs(span), self._left_out[_corner(span)]) for span in step.spans())
+        except NothingRead:
+            self.done = 0  # such tiles are not worth keeping
+            raise
 
     def _first(self, step: Pass) -> dict[tuple[int, int], Part]:
         spans = step.spans()
@@ -199,7 +216,7 @@ class Run:
             for one in tiles:
                 found[_corner(one.span)] = store(one.result, self._room.path)
                 self._room.note(self._making.name(step, one.span), one.skipped)
-                self._leave_out(one.skipped)
+                self._left_out[_corner(one.span)] = one.skipped
                 self.done = len(found)
                 rows, columns = one.span
                 computed += (rows.stop - rows.start) * (columns.stop - columns.start)
@@ -222,9 +239,6 @@ class Run:
         if self._progress is not None:
             self._progress(progress)
 
-    def _leave_out(self, skipped: tuple[Skipped, ...]) -> None:
-        self.skipped = tuple(dict.fromkeys([*self.skipped, *skipped]))
-
     def _kept(self, step: Pass, spans: Sequence[Span]) -> dict[tuple[int, int], Part]:
         """What an earlier run has done; damaged parts are left out, and so made again."""
         noted = {
@@ -238,7 +252,7 @@ class Run:
                 corner: part for corner, part in zip(noted, loaded, strict=True) if part is not None
             }
         for corner in found:
-            self._leave_out(self._room.kept[noted[corner]])
+            self._left_out[corner] = self._room.kept[noted[corner]]
         return found
 
 

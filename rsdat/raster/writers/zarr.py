@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import uuid
@@ -16,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsdat import __version__
-from rsdat.errors import ConfigError, RsdatError
+from rsdat.errors import RsdatError
 from rsdat.raster.image import Image, Span
 from rsdat.raster.progress import Progress, Report, reporter
+from rsdat.raster.skips import NothingRead, refuse_nothing
 from rsdat.raster.tiles import compute, cores, current_client
 from rsdat.raster.writers.overviews import check_method, usual_method
 from rsdat.raster.writers.written import Written, for_the_next_run
+from rsdat.raster.writers.zarr_checks import check_image
 from rsdat.raster.writers.zarr_layout import CHUNK, cut, spans
 from rsdat.raster.writers.zarr_parts import Finished, LocalParts, local_parts
 from rsdat.raster.writers.zarr_remote import RemoteParts, remote_parts
@@ -44,9 +45,6 @@ Parts = LocalParts | RemoteParts
 
 #: Libraries that file systems speak through, whose errors are not all an OSError.
 _REMOTE = ("aiohttp", "botocore", "paramiko")
-
-#: Names that the coordinates have.
-_TAKEN = ("x", "y", "time", "spatial_ref")
 
 
 def write_zarr(
@@ -194,9 +192,7 @@ def write_image(
         A tile cannot be computed or written, or another process writes the same store.
     """
     started = time.monotonic()
-    _check_bands(image)
-    _check_nodata(image)
-    _check_attributes(attrs)
+    check_image(image, attrs)
     method = overview_resampling or usual_method(image.dtype, image.scales)
     check_method(method)
     layout = cut(image, shard, chunk, multiscales, memory, 1 if client is not None else cores())
@@ -248,43 +244,10 @@ def _run(
         ):
             run.prepare(attributes)
             run.tiles(client, progress)
+            run.refuse_nothing()
             run.rest()
             parts.publish()
     return run
-
-
-def _check_bands(image: Image) -> None:
-    for band in image.bands:
-        if not band or "/" in band or band.startswith(("_", ".")) or band in _TAKEN:
-            raise ConfigError(
-                f"band {band!r} cannot be a variable of a Zarr store",
-                hint="rename it: letters, digits, - and _ are fine",
-            )
-    if len(set(image.bands)) < len(image.bands):
-        raise ConfigError(
-            f"bands have the same name: {', '.join(image.bands)}", hint="rename one of them"
-        )
-
-
-def _check_nodata(image: Image) -> None:
-    kind, nodata = np.dtype(image.dtype), image.nodata
-    if nodata is None or kind.kind not in "iu":
-        return
-    limits = np.iinfo(kind)
-    if not (limits.min <= nodata <= limits.max and nodata == int(nodata)):
-        raise ConfigError(
-            f"nodata {nodata} is no number of type {image.dtype}",
-            hint=f"name one from {limits.min} to {limits.max}, or another dtype",
-        )
-
-
-def _check_attributes(attributes: Mapping[str, Any] | None) -> None:
-    try:
-        json.dumps(dict(attributes or {}))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"attrs cannot be stored: {error}", hint="give a dict of texts, numbers and lists"
-        ) from None
 
 
 def _fingerprint(image: Image, plan: Plan) -> dict[str, Any]:
@@ -364,6 +327,17 @@ class _Run:
                 if report:
                     took = time.monotonic() - begin
                     report(Progress(len(self.finished), len(every), size, took, self.kept))
+
+    def refuse_nothing(self) -> None:
+        """Refuse a store of which nothing could be read; its tiles are not kept for a next run."""
+        inputs = self._image.inputs
+        if inputs is None:
+            return
+        try:
+            refuse_nothing((inputs(one), self.finished[_name(one)].skipped) for one in self.spans)
+        except NothingRead:
+            self.finished.clear()
+            raise
 
     def rest(self) -> None:
         """The levels that are too coarse for tiles, each made of the one before, here."""

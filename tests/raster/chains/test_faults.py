@@ -131,6 +131,44 @@ def test_where_nothing_is_left_out_nothing_is_said(stack):
         assert warnings_of(work)[1] == []
 
 
+@pytest.mark.parametrize("name", ["out.tif", "out.zarr"])
+def test_an_image_of_which_nothing_could_be_read_is_none(scenes, tmp_path, name):
+    stack = Stack()
+    pixels = np.random.default_rng(1).integers(1, 999, (600, 600)).astype("uint16")
+    for day in (1, 2):
+        stack.add(scenes, {"a": pixels}, day=day, block=256)
+    good = chain(stack.items, "a", on_error="skip").composite("mean")
+    write = {"chunk": 256, "shard": 256} if name.endswith("zarr") else {"tile": 512}
+    door = "to_zarr" if name.endswith("zarr") else "to_cog"
+    kept = getattr(good, door)(tmp_path / name, **write)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    files = [one["a"].path for one in stack.files]
+    whole = [path.read_bytes() for path in files]
+    for path in files:
+        truncate(path, 0.01)
+    made = chain(stack.items, "a", on_error="skip").composite("max")
+    for work in (lambda: getattr(made, door)(tmp_path / name, **write), made.evaluate):
+        with pytest.raises(DataError, match=r"nothing could be read: item .* asset a ") as caught:
+            work()
+        assert caught.value.hint == "fetch the files again, or choose other items"
+    assert sorted(path.name for path in tmp_path.iterdir()) == before  # the old one, and no parts
+    assert np.isnan(made.evaluate(made.geobox[:64, :64])).all()
+    for path, content in zip(files, whole, strict=True):
+        path.write_bytes(content)
+    written = getattr(made, door)(tmp_path / name, **write)
+    assert (written.kept, written.skipped, written.tiles) == (0, (), kept.tiles)
+
+
+def test_what_is_masked_is_read(stack):
+    """Of one item clouds are known to hide everything; the others cannot be read."""
+    with rasterio.open(stack.files[0]["scl"].path, "r+") as opened:
+        opened.write(np.full((1, 32, 32), 9, "uint8"))
+    for files in stack.files[1:]:
+        truncate(files["red"].path)
+    made = chain(stack.items, "red", on_error="skip").mask_clouds().composite()
+    assert np.isnan(made.evaluate()).all()
+
+
 def test_a_missing_asset(stack):
     del stack.items[1].assets["nir"]
     lacking = stack.items[1].id
