@@ -35,12 +35,18 @@ PLACE = "copying"
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the catalog is, and where it is to go; ``ask`` reads the door's log."""
+    """Where the catalog is, and where it is to go; ``token`` is of this door alone."""
 
     source: str
     target: str
     door: dict[str, Any]
-    ask: Callable[[], list[dict[str, Any]]]
+    token: str
+    read: Callable[[str], str]
+
+    def log(self) -> list[dict[str, Any]]:
+        """What the door was asked."""
+        found: list[dict[str, Any]] = json.loads(self.read("log"))
+        return found
 
 
 @contextmanager
@@ -90,18 +96,17 @@ def servers(installed: VirtualCluster, place: Path) -> Iterator[Servers]:
         known = json.loads(told)
         authority.chmod(0o644)
 
-        def ask() -> list[dict[str, Any]]:
+        def read(name: str) -> str:
             program = (
                 "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())"
             )
-            argv = (PYTHON, "-c", program, f"{known['control']}/log")
-            log: list[dict[str, Any]] = json.loads(installed.run("login", *argv).stdout)
-            return log
+            argv = (PYTHON, "-c", program, f"{known['control']}/{name}")
+            return installed.run("login", *argv).stdout.strip()
 
         host = known["webdav"].partition("://")[2]
-        yield Servers(
-            f"http://{address}:{port}/catalog.json", f"dcache://{host}/scenes", known, ask
-        )
+        target = f"dcache://{host}/scenes"
+        token = read("macaroon")
+        yield Servers(f"http://{address}:{port}/catalog.json", target, known, token, read)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +119,7 @@ def inside(
     """
     token = place / "door.token"
     token.touch(mode=0o600)
-    token.write_text(servers.door["token"])
+    token.write_text(servers.token)
     installed.run("login", "chown", "researcher:", f"/home/researcher/{PLACE}/door.token")
     laptop = Laptop()
     host = servers.target.partition("://")[2].partition("/")[0]
@@ -142,7 +147,9 @@ def test_a_catalog_is_copied_to_the_door_by_worker_jobs(
     inside: Callable[..., Done], servers: Servers, installed: VirtualCluster
 ) -> None:
     copy = ("catalog", "copy", servers.source, servers.target, "--assets", "red,nir,scl", "--json")
-    report = json.loads(inside(*copy).stdout)
+    with hunted(installed, servers.token) as found:
+        report = json.loads(inside(*copy).stdout)
+    assert found == set()
     assert (len(report["copied"]), report["failed"]) == (9, [])
     assert report["place"] == "on the session's workers"
     uploads = puts(servers, ".tif")
@@ -161,14 +168,14 @@ def nodes(cluster: VirtualCluster) -> set[str]:
 
 def puts(servers: Servers, ending: str) -> list[dict[str, Any]]:
     """The uploads that were completed."""
-    log = [one for one in servers.ask() if (one["method"], one["status"]) == ("PUT", 201)]
+    log = [one for one in servers.log() if (one["method"], one["status"]) == ("PUT", 201)]
     return [one for one in log if one["path"].endswith(ending)]
 
 
 def test_a_composite_is_computed_on_the_copy_and_the_token_is_in_its_file_alone(
     inside: Callable[..., Done], servers: Servers, place: Path, installed: VirtualCluster
 ) -> None:
-    with hunted(installed, servers.door["token"]) as found:
+    with hunted(installed, servers.token) as found:
         done = inside(
             "run", "composite", f"{servers.target}/catalog.json", "--bands", "red,nir", "--json",
             "-o", f"/home/researcher/{PLACE}/median.tif",
@@ -176,7 +183,7 @@ def test_a_composite_is_computed_on_the_copy_and_the_token_is_in_its_file_alone(
     assert found == set()
     assert (place / "door.token").stat().st_mode & 0o777 == 0o600
     assert json.loads(done.stdout)["computed"] == "on the session's workers"
-    reads = [one for one in servers.ask() if (one["origin"], one["method"]) == ("pool", "GET")]
+    reads = [one for one in servers.log() if (one["origin"], one["method"]) == ("pool", "GET")]
     by_workers = {one["path"] for one in reads if one["remote"] in nodes(installed)}
     assert by_workers == {one["path"] for one in puts(servers, ".tif")}
     catalog = pystac.Catalog.from_file(str(place / "source" / "catalog.json"))
@@ -247,7 +254,7 @@ def _files_with(cluster: VirtualCluster) -> set[str]:
 def test_a_token_elsewhere_would_be_found(
     servers: Servers, place: Path, installed: VirtualCluster
 ) -> None:
-    token = servers.door["token"]
+    token = servers.token
     (place / "another").write_text(f"x{token}y")
     with subprocess.Popen(["sleep", "60"], env={"TOKEN": token}) as process:
         try:

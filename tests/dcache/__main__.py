@@ -4,7 +4,8 @@
 
 It ends with its parent process, too. ``control`` in the JSON is an address for what tests do by
 method calls: ``GET /log``, ``DELETE /log``, ``POST /fault`` (fields of `faults.Fault`),
-``DELETE /fault``, ``POST /options``, ``POST /advance`` (``{"seconds": n}``), ``GET /memory``.
+``DELETE /fault``, ``POST /options``, ``POST /advance`` (``{"seconds": n}``), ``GET /memory``,
+``GET /macaroon?caveat=…``.
 """
 
 from __future__ import annotations
@@ -150,7 +151,11 @@ def _control(door: Door) -> web.Application:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return web.json_response({"peak": peak, "threads": threading.active_count()})
 
+    async def macaroon(request: web.Request) -> web.Response:
+        return web.Response(text=door.macaroon(*request.query.getall("caveat", [])))
+
     app = web.Application()
+    app.router.add_get("/macaroon", macaroon)
     app.router.add_get("/log", log)
     app.router.add_delete("/log", log)
     app.router.add_post("/fault", fault)
