@@ -6,6 +6,7 @@ shown only with ``--debug``. Exit codes are part of the interface (docs/exit-cod
 
 from __future__ import annotations
 
+import pickle
 from typing import Any, Self
 
 
@@ -42,8 +43,25 @@ class RsdatError(Exception):
         return type(self)(message, **{**self.keywords(), "hint": hint})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Errors cross process borders (Dask workers): the keywords have to survive pickling.
+        # Errors cross process borders (Dask workers): the keywords have to survive pickling. Dask
+        # sends along what has caused an error; an aiohttp error there would make it arrive as text.
+        silent = self.__suppress_context__
+        self.__cause__, self.__context__ = _told(self.__cause__), _told(self.__context__)
+        self.__suppress_context__ = silent
         return _rebuild, (type(self), self.message, self.keywords())
+
+
+class Told(Exception):
+    """What has caused an error in another process: its kind and words."""
+
+
+def _told(cause: BaseException | None) -> BaseException | None:
+    """A cause that can be sent to another process: itself, else its words."""
+    try:
+        pickle.loads(pickle.dumps(cause))
+    except Exception:
+        return Told(f"{type(cause).__name__}: {cause}")
+    return cause
 
 
 def _rebuild(kind: type[RsdatError], message: str, keywords: dict[str, Any]) -> RsdatError:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import pickle
+import threading
 import traceback
 
 import pytest
+from distributed.core import clean_exception, error_message
 
 from rsdat.config.origin import InvalidSite, Layer, Origin, Problem
 from rsdat.errors import CredentialError, DataError, RsdatError
@@ -55,3 +57,37 @@ def test_a_traceback_ends_with_the_next_step(error: RsdatError) -> None:
 @pytest.mark.parametrize("kind", [NotFound, Unreachable, Missing, Damaged])
 def test_what_is_an_oserror_too_says_its_message(kind: type[RsdatError]) -> None:
     assert str(kind("scene.tif is not there")) == "scene.tif is not there"
+
+
+class Unsendable(Exception):
+    """As aiohttp's, which hold what cannot be pickled."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.lock = threading.Lock()
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("chained", ["cause", "context", "hidden"])
+def test_what_cannot_be_sent_does_not_keep_an_error_from_arriving(
+    error: RsdatError, chained: str
+) -> None:
+    raised = error.reworded("a", hint=error.hint)
+
+    def fail() -> None:
+        try:
+            raise Unsendable("a lock is held")
+        except Unsendable as cause:
+            if chained == "context":
+                raise raised  # noqa: B904
+            raise raised from (cause if chained == "cause" else None)
+
+    with pytest.raises(type(error)) as caught:
+        fail()
+    # As Dask's workers do it, which send along what has caused an error.
+    message = error_message(caught.value)
+    arrived = clean_exception(message["exception"].data)[1]
+    assert type(arrived) is type(error)
+    assert arrived.message == "a"
+    whole = "".join(traceback.format_exception(arrived))
+    assert ("Unsendable: a lock is held" in whole) == (chained != "hidden")

@@ -41,6 +41,10 @@ class Unlisted(DataError, OSError):
     """A directory or a file cannot be asked about."""
 
 
+class Forbidden(Unlisted, PermissionError):
+    """Whoever asks may not."""
+
+
 class Absent(Unlisted, FileNotFoundError):
     """There is nothing of this name."""
 
@@ -212,6 +216,11 @@ def _unlisted(error: BaseException, url: str) -> DataError:
         return Absent(f"{shown(url)} does not exist", hint="check the name")
     said = f"status {status}" if isinstance(status, int) else getattr(error, "strerror", None)
     words = scrubbed(str(said or error or type(error).__name__), url)
+    if status in (401, 403) or isinstance(error, PermissionError):
+        return Forbidden(
+            f"{shown(url)} cannot be listed: it is refused ({words})",
+            hint="check your permissions and credentials for it: missing, expired, or not for this",
+        )
     return Unlisted(
         f"{shown(url)} cannot be listed: {words}",
         hint="check the address, the network and your credentials for it",
