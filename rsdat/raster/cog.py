@@ -194,6 +194,7 @@ def write_image(
         seconds=time.monotonic() - started,
         kept=run.kept,
         levels=len(work.passes[0].shapes),
+        unread=run.unread,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,7 +103,7 @@ def finish(chain: Chain, image: Image, written: Written, wanted: Beside) -> Writ
 
             preview(place, picture)
         if wanted.item:
-            _put(item, _described(chain, image, place, skipped, picture))
+            _put(item, _described(chain, image, written, skipped, picture))
     except OSError as error:
         what = "its description or its picture" if picture else "its description"
         raise DataError(
@@ -113,11 +113,16 @@ def finish(chain: Chain, image: Image, written: Written, wanted: Beside) -> Writ
     return replace(written, skipped=skipped, item=item if wanted.item else None, preview=picture)
 
 
+def inputs_of(chain: Chain, unread: Collection[str]) -> list[pystac.Item]:
+    """The items that a result was made from: those on its grid of which anything was read."""
+    meeting = chain.plan.reader.stack.meeting(chain.geobox)
+    return [chain.items[one] for one in meeting if chain.items[one].id not in unread]
+
+
 def _described(
-    chain: Chain, image: Image, place: str, skipped: tuple[Skipped, ...], preview: str | None
+    chain: Chain, image: Image, written: Written, skipped: tuple[Skipped, ...], preview: str | None
 ) -> bytes:
-    stack = chain.plan.reader.stack
-    inputs = [chain.items[one] for one in stack.meeting(image.geobox)]
+    place, inputs = absolute(written.path), inputs_of(chain, written.unread)
     columns = zip(image.bands, image.scales, image.offsets, strict=True)
     bands = tuple(Band(name, image.dtype, image.nodata, *units) for name, *units in columns)
     store = place.endswith(".zarr")

@@ -21,6 +21,7 @@ from rsdat.raster.indices import INDICES, find_index
 from rsdat.raster.kernels import check_method
 from rsdat.raster.outputs import is_store, output, outputs, outputs_by_date
 from rsdat.raster.progress import Report
+from rsdat.raster.provenance import inputs_of
 from rsdat.raster.skips import NothingRead
 
 #: Outputs of a run that are looked at to estimate all of it.
@@ -249,8 +250,7 @@ def _made(job: Job, storage: Storage, counter: Report | None) -> Result:
         preview=True,
         progress=counter,
     )
-    stack = job.chain.plan.reader.stack
-    inputs = tuple(job.chain.items[one].id for one in stack.meeting(job.chain.geobox))
+    inputs = tuple(item.id for item in inputs_of(job.chain, written.unread))
     return Result(
         job.path,
         written.preview,

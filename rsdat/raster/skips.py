@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from rsdat.errors import DataError
-from rsdat.raster.image import Skipped
+from rsdat.raster.image import Skipped, Span
 
 #: Files that one warning names.
 _NAMED = 5
@@ -29,31 +29,40 @@ def left_out(skipped: Iterable[Skipped]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def refuse_nothing(tiles: Iterable[tuple[Sequence[str], Sequence[Skipped]]]) -> None:
-    """Refuse an image of which nothing could be read.
+def unread(
+    inputs: Callable[[Span], Sequence[str]], tiles: Collection[tuple[Span, Sequence[Skipped]]]
+) -> frozenset[str]:
+    """Ids of the items that were left out wherever they lie.
 
     Parameters
     ----------
+    inputs
+        Ids of the items that lie in a tile.
     tiles
-        For each tile the ids of the items that lie there, and what was left out of them.
+        The tiles, and what was left out of them.
 
     Raises
     ------
     NothingRead
-        All items were left out, wherever they lie.
+        They are all that there are.
     """
-    first: Skipped | None = None
-    for wanted, skipped in tiles:
+    gone = {one.item for _, skipped in tiles for one in skipped}
+    if not gone:
+        return frozenset()
+    read = False
+    for span, skipped in tiles:
+        there, missing = inputs(span), {one.item for one in skipped}
         # Counted as well: items of two collections may share an id.
-        if len(skipped) < len(wanted) or not set(wanted) <= {one.item for one in skipped}:
-            return
-        first = first or next(iter(skipped), None)
-    if first is not None:
+        read = read or len(skipped) < len(there) or not missing.issuperset(there)
+        gone -= set(there) - missing
+    if not read:
+        first = next(one for _, skipped in tiles for one in skipped)
         raise NothingRead(
             f"nothing could be read: {first.reason}",
             hint="fetch the files again, or choose other items",
             asset=first.asset,
         )
+    return frozenset(gone)
 
 
 def warn_of(skipped: Iterable[Skipped], *, stacklevel: int = 2) -> None:

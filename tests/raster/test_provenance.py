@@ -98,8 +98,34 @@ def test_what_was_left_out_is_in_the_item(sentinel2, tmp_path):
     made = chain(items, ["red"], on_error="skip").composite("mean")
     written = made.to_cog(tmp_path / "a.tif")
     assert {one.item for one in written.skipped} == {"scene1", "scene2"}
-    told = described(tmp_path / "a.tif")["properties"]["rsdat:skipped"]
+    item = described(tmp_path / "a.tif")
+    told = item["properties"]["rsdat:skipped"]
     assert {(one["item"], one["asset"]) for one in told} == {("scene1", "red"), ("scene2", "red")}
+    assert [one["title"] for one in item["links"]] == ["scene0"]  # and of no other is it made
+
+
+@pytest.mark.parametrize("door", ["to_cog", "to_zarr"])
+def test_an_item_that_is_missing_from_some_tiles_is_an_input(scenes, tmp_path, door):
+    rng = np.random.default_rng(3)
+    items = []
+    for day in (1, 2, 3):
+        pixels = rng.integers(1, 999, (1030, 700)).astype("uint16")
+        path = scenes.write(f"red{day}", pixels, block=512)
+        items.append(scenes.item(f"scene{day}", {"red": path}, day=day))
+    half = Path(items[1].assets["red"].href)
+    with open(half, "r+b") as stream:
+        stream.truncate(int(half.stat().st_size * 0.5))
+    gone = Path(items[2].assets["red"].href)
+    with open(gone, "r+b") as stream:
+        stream.truncate(1000)
+    made = chain(items, ["red"], on_error="skip").composite("max")
+    options = {"tile": 512} if door == "to_cog" else {"chunk": 512, "shard": 512}
+    written = getattr(made, door)(tmp_path / "a", **options)
+    assert written.unread == {"scene3"}
+    item = json.loads(Path(written.item).read_text())
+    assert [one["title"] for one in item["links"]] == ["scene1", "scene2"]
+    told = {one["item"]: one["places"] for one in item["properties"]["rsdat:skipped"]}
+    assert told["scene3"] == written.tiles > told["scene2"] > 0
 
 
 def test_one_entry_for_an_asset_that_fails_in_many_places():

@@ -72,12 +72,13 @@ def image_of(
         times=None if times is None else tuple(times),
         blocks=blocks_of(plan, head) or (EDGES[0], EDGES[0]),
         waits=far(plan),
-        inputs=partial(_inputs, plan) if plan.reader.skip else None,
+        inputs=partial(inputs_of, plan) if plan.reader.skip else None,
         bytes_per_pixel=bytes_per_pixel(plan, head.dtype),
     )
 
 
-def _inputs(plan: Plan, span: Span) -> list[str]:
+def inputs_of(plan: Plan, span: Span) -> list[str]:
+    """Ids of the items that can have pixels in a tile."""
     stack = plan.reader.stack
     return [stack.sources[one][0].item for one in stack.meeting(plan.geobox[span])]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from numpy.typing import NDArray
@@ -33,8 +34,9 @@ class Results:
         those that the whole result has there. With ``on_error="skip"`` a warning names what was
         left out, with its item, asset and place.
         """
+        from rsdat.raster.chains.ends import inputs_of
         from rsdat.raster.inputs import check_grid
-        from rsdat.raster.skips import refuse_nothing, warn_of
+        from rsdat.raster.skips import unread, warn_of
 
         chain = cast("Chain", self)
         check_grid(geobox)
@@ -48,9 +50,9 @@ class Results:
                 "to_cog(), which compute it in tiles",
             ) from error
         if geobox is None:  # of a part there may be more elsewhere
-            stack = chain.plan.reader.stack
-            there = [stack.sources[one][0].item for one in stack.meeting(wanted)]
-            refuse_nothing([(there, computed.skipped)])
+            rows, columns = wanted.shape
+            whole = (slice(0, rows), slice(0, columns))
+            unread(partial(inputs_of, chain.plan), [(whole, computed.skipped)])
         warn_of([*chain.skipped, *computed.skipped], stacklevel=2)
         return computed.values
 

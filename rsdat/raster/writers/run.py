@@ -19,7 +19,7 @@ from rsdat import __version__
 from rsdat.errors import ConfigError
 from rsdat.raster.image import Image, Skipped, Span
 from rsdat.raster.progress import Progress, Report
-from rsdat.raster.skips import NothingRead, refuse_nothing
+from rsdat.raster.skips import NothingRead, unread
 from rsdat.raster.tiles import compute, cores
 from rsdat.raster.writers.encode import BLOCK, Codec
 from rsdat.raster.writers.making import MakePart, Making, Rest
@@ -157,6 +157,7 @@ class Run:
     ) -> None:
         self.kept = 0
         self.done = 0
+        self.unread: frozenset[str] = frozenset()
         self._left_out: dict[tuple[int, int], tuple[Skipped, ...]] = {}
         self._job, self._room, self._progress, self._client = job, room, progress, client
         self._making = Making(
@@ -174,7 +175,7 @@ class Run:
         """The parts of all passes: the first where the image is computed, the others here."""
         first, *others = self._job.passes
         found = [self._first(first)]
-        self._refuse_nothing(first)
+        self.unread = self._unread(first)
         before = first
         for step in others:
             rest = Rest(self._making, before, found[-1])
@@ -191,12 +192,12 @@ class Run:
         """Sources that were left out, of all tiles."""
         return tuple(dict.fromkeys(one for tile in self._left_out.values() for one in tile))
 
-    def _refuse_nothing(self, step: Pass) -> None:
+    def _unread(self, step: Pass) -> frozenset[str]:
         inputs = self._job.image.inputs
         if inputs is None:
-            return
+            return frozenset()
         try:
-            refuse_nothing((inputs(span), self._left_out[_corner(span)]) for span in step.spans())
+            return unread(inputs, [(one, self._left_out[_corner(one)]) for one in step.spans()])
         except NothingRead:
             self.done = 0  # such tiles are not worth keeping
             raise

@@ -26,6 +26,8 @@ class Written:
     """Tiles that an earlier, interrupted run had computed."""
     levels: int
     """Resolutions, the full one among them."""
+    unread: frozenset[str] = frozenset()
+    """Ids of the items that were left out of all tiles where they lie."""
     item: str | None = None
     """The STAC item beside it."""
     preview: str | None = None

@@ -18,7 +18,7 @@ from rsdat import __version__
 from rsdat.errors import RsdatError
 from rsdat.raster.image import Image, Span
 from rsdat.raster.progress import Progress, Report, reporter
-from rsdat.raster.skips import NothingRead, refuse_nothing
+from rsdat.raster.skips import NothingRead, unread
 from rsdat.raster.tiles import compute, cores, current_client
 from rsdat.raster.writers.overviews import check_method, usual_method
 from rsdat.raster.writers.written import Written, for_the_next_run
@@ -210,7 +210,7 @@ def write_image(
         resampling=method,
     )
     report = reporter(progress, plan.target.rpartition("/")[2])
-    run = _run(plan, image, layout.threads, attrs or {}, report, client, resume)
+    run, gone = _run(plan, image, layout.threads, attrs or {}, report, client, resume)
     return Written(
         path=plan.target,
         tiles=len(run.finished),
@@ -219,6 +219,7 @@ def write_image(
         seconds=time.monotonic() - started,
         kept=run.kept,
         levels=len(plan.levels),
+        unread=gone,
     )
 
 
@@ -230,8 +231,11 @@ def _run(
     progress: Report | None,
     client: Any | None,
     resume: bool,
-) -> _Run:
-    """Make the store of a plan: from nothing, or from what an interrupted run has left."""
+) -> tuple[_Run, frozenset[str]]:
+    """Make the store of a plan: from nothing, or from what an interrupted run has left.
+
+    Gives the run, and the items of which nothing could be read.
+    """
     fingerprint = _fingerprint(image, plan) if resume else {"run": uuid.uuid4().hex}
     target = plan.target
     with _disk_errors(target), _parts(target, fingerprint, resume) as parts:
@@ -244,10 +248,10 @@ def _run(
         ):
             run.prepare(attributes)
             run.tiles(client, progress)
-            run.refuse_nothing()
+            gone = run.unread()
             run.rest()
             parts.publish()
-    return run
+    return run, gone
 
 
 def _fingerprint(image: Image, plan: Plan) -> dict[str, Any]:
@@ -328,13 +332,13 @@ class _Run:
                     took = time.monotonic() - begin
                     report(Progress(len(self.finished), len(every), size, took, self.kept))
 
-    def refuse_nothing(self) -> None:
-        """Refuse a store of which nothing could be read; its tiles are not kept for a next run."""
+    def unread(self) -> frozenset[str]:
+        """Items of which nothing was read; if they are all, no tile is kept for a next run."""
         inputs = self._image.inputs
         if inputs is None:
-            return
+            return frozenset()
         try:
-            refuse_nothing((inputs(one), self.finished[_name(one)].skipped) for one in self.spans)
+            return unread(inputs, [(one, self.finished[_name(one)].skipped) for one in self.spans])
         except NothingRead:
             self.finished.clear()
             raise
