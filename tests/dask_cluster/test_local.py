@@ -63,6 +63,19 @@ print(await kernel(
     assert config["scheduler-address"] == address
 
 
+def test_workers_keep_freed_memory_for_the_next_tile(run, session) -> None:
+    asked = program("""
+print(await kernel(
+    "from dask.distributed import Client\\n"
+    "import os\\n"
+    "names = 'MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_', 'OMP_NUM_THREADS'\\n"
+    "print(*Client().submit(lambda: [os.environ.get(name) for name in names]).result())"))
+""")
+    assert run(asked, session).split() == ["33554432", "67108864", "1"]
+    own = {**session, "MALLOC_TRIM_THRESHOLD_": "1000000"}
+    assert run(asked, own).split() == ["33554432", "1000000", "1"]
+
+
 def test_the_sessions_client_connects_from_an_old_kernel_and_from_a_shell(run, session) -> None:
     said = run(
         program("""
