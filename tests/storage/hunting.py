@@ -19,7 +19,7 @@ from urllib.parse import quote
 import cloudpickle
 
 #: Seconds between two looks at all processes.
-BETWEEN = 0.02
+BETWEEN = 0.1
 
 
 def spellings(secret: str) -> set[bytes]:
