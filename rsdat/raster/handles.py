@@ -125,7 +125,7 @@ def dataset(href: str, level: int | None = None) -> Any:
     # Asked each time: a secret that has changed is handed on to the datasets that are open.
     path = gdal.gdal_path(href)
     remote = is_remote(href)
-    key = (path, level, _thread(path) if remote else _version(href))
+    key = (path, level, _thread(path) if remote else version(href))
     mine: dict[Key, tuple[_Handle, bool]] = _borrowed.handles
     if key not in mine:
         now = time.monotonic()
@@ -159,7 +159,8 @@ def _thread(path: str) -> tuple[int, int, int] | None:
     return (threading.get_ident(), 0, 0) if path.startswith(("sftp://", "ssh://")) else None
 
 
-def _version(href: str) -> tuple[int, int, int] | None:
+def version(href: str) -> tuple[int, int, int] | None:
+    """What changes when a local file is written anew; None where there is no such file."""
     try:
         status = os.stat(href)
     except OSError:

@@ -46,6 +46,14 @@ def ordered(items: Items) -> list[pystac.Item]:
     return sorted(_once(listed), key=lambda item: (item_time(item), item.id))
 
 
+def names_of(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Names as they may be given: one, or several."""
+    try:
+        return (given,) if isinstance(given, str) else tuple(given)
+    except TypeError:
+        raise ConfigError(f"{given!r} are no names", hint='give some, as ["red"]') from None
+
+
 def _once(items: list[pystac.Item]) -> list[pystac.Item]:
     """Items without those that have the id, the collection and the files of one before."""
     ids = [(item.id, item.collection_id) for item in items]

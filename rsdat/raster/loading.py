@@ -17,7 +17,7 @@ from odc.geo.xr import xr_coords
 from rsdat.errors import DataError
 from rsdat.raster.files import Header, header
 from rsdat.raster.grids import Bounds, chunk_shape, output_grid
-from rsdat.raster.inputs import Items, check_request, grids_of, item_time, ordered
+from rsdat.raster.inputs import Items, check_request, grids_of, item_time, names_of, ordered
 from rsdat.raster.reading import fill_value, read
 from rsdat.raster.sources import Source, source
 
@@ -75,7 +75,7 @@ def load(
         cannot be read raise it when they are computed.
     """
     listed = ordered(items)
-    names = [bands] if isinstance(bands, str) else list(bands)
+    names = list(names_of(bands))
     check_request(names, geobox, bbox, resolution, crs, resampling)
     sources = {name: [source(item, name) for item in listed] for name in names}
     heads = {name: header(row[0]) for name, row in sources.items()}

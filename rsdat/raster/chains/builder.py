@@ -28,7 +28,7 @@ from rsdat.raster.grids import Bounds, in_degrees
 from rsdat.raster.grouping import groups
 from rsdat.raster.image import Skipped
 from rsdat.raster.indices import find_index
-from rsdat.raster.inputs import Items, check_request, ordered
+from rsdat.raster.inputs import Items, check_request, names_of, ordered
 from rsdat.raster.kernels import check_method
 from rsdat.raster.masks import QUALITY_BANDS, decision, mask_words, quality_band
 from rsdat.raster.sources import Source
@@ -342,14 +342,6 @@ class Chain(RadarSteps, Results):
         found = groups(times, by, places)
         members = tuple(one.indices for one in found)
         return members, None if by is None else np.array([one.label for one in found])
-
-
-def names_of(given: str | Sequence[str]) -> tuple[str, ...]:
-    """Names as they may be given: one, or several."""
-    try:
-        return (given,) if isinstance(given, str) else tuple(given)
-    except TypeError:
-        raise ConfigError(f"{given!r} are no names", hint='give some, as ["red"]') from None
 
 
 def _callable(function: Any) -> Callable[..., Any]:

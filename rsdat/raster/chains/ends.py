@@ -26,9 +26,11 @@ from rsdat.raster.chains.steps import Apply, Clip
 from rsdat.raster.chains.water import FREQUENCY_BANDS, WaterMask
 from rsdat.raster.encoding import Encoding, encoding
 from rsdat.raster.grids import asked_chunks
+from rsdat.raster.handles import version
 from rsdat.raster.image import Image, Span
 from rsdat.raster.provenance import Beside, check_free, finish
 from rsdat.raster.skips import warn_of
+from rsdat.storage import is_remote
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -123,12 +125,16 @@ def _whole(chain: Chain) -> frozenset[str]:
 
 
 def token(chain: Chain, plan: Plan) -> str:
-    """The same text for the same computation, in every process: what a resumed run compares."""
+    """The same text for the same computation, in every process: what a resumed run compares.
+
+    A local file that was written anew makes it another computation.
+    """
     from dask.base import tokenize
 
     hashed = hashlib.sha256()
     for row in chain.sources:
-        hashed.update(repr(row).encode())
+        versions = [None if is_remote(one.href) else version(one.href) for one in row]
+        hashed.update(repr((row, versions)).encode())
     hashed.update(repr((chain.words(), plan.geobox, plan.encoding)).encode())
     if chain.times is not None:
         hashed.update(chain.times.tobytes())

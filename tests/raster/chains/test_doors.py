@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import dask
 import numpy as np
@@ -249,3 +250,13 @@ def test_computations_that_differ_have_other_tokens(greenness):
     assert len(set(tokens)) == len(tokens)
     again = greenness.apply(times(2))
     assert token(again, again.plan) == tokens[1]
+
+
+def test_a_file_that_was_written_anew_makes_another_token(greenness):
+    made = greenness.apply(np.abs)
+    before = token(made, made.plan)
+    file = Path(made.sources[0][0].href)
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content)
+    assert token(made, made.plan) != before
