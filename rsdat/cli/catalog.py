@@ -158,7 +158,7 @@ def summarise(
     opened = open_catalog(catalog)
     if is_api(opened):
         raise ConfigError(
-            "an API is not counted item by item", hint="search it: rsdat.search(…) in Python"
+            "an API is not counted item by item", hint="search it: `rsdat catalog search`"
         )
     errors: list[DataError] = []
     summaries = summarising.summarise(opened, on_error=errors.append)
