@@ -7,6 +7,8 @@ shown only with ``--debug``. Exit codes are part of the interface (docs/exit-cod
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any, Self
 
 
@@ -45,9 +47,8 @@ class RsdatError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process borders (Dask workers): the keywords have to survive pickling. Dask
         # sends along what has caused an error; an aiohttp error there would make it arrive as text.
-        silent = self.__suppress_context__
-        self.__cause__, self.__context__ = _told(self.__cause__), _told(self.__context__)
-        self.__suppress_context__ = silent
+        if not _trying.get():
+            _make_sendable(self)
         return _rebuild, (type(self), self.message, self.keywords())
 
 
@@ -55,12 +56,36 @@ class Told(Exception):
     """What has caused an error in another process: its kind and words."""
 
 
+#: Set while it is tried whether a cause can be pickled: those of its own are known by then.
+_trying: ContextVar[bool] = ContextVar("_trying", default=False)
+
+
+def _make_sendable(error: BaseException) -> None:
+    """Replace what has caused an error, and what has caused that, where it cannot be sent."""
+    for one in _with_causes(error, set()):
+        silent = one.__suppress_context__
+        one.__cause__, one.__context__ = _told(one.__cause__), _told(one.__context__)
+        one.__suppress_context__ = silent
+
+
+def _with_causes(error: BaseException | None, seen: set[int]) -> Iterator[BaseException]:
+    """An error after all that has caused it, each once."""
+    if error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield from _with_causes(error.__cause__, seen)
+        yield from _with_causes(error.__context__, seen)
+        yield error
+
+
 def _told(cause: BaseException | None) -> BaseException | None:
     """A cause that can be sent to another process: itself, else its words."""
+    before = _trying.set(True)
     try:
         pickle.loads(pickle.dumps(cause))
     except Exception:
         return Told(f"{type(cause).__name__}: {cause}")
+    finally:
+        _trying.reset(before)
     return cause
 
 

@@ -91,3 +91,21 @@ def test_what_cannot_be_sent_does_not_keep_an_error_from_arriving(
     assert arrived.message == "a"
     whole = "".join(traceback.format_exception(arrived))
     assert ("Unsendable: a lock is held" in whole) == (chained != "hidden")
+
+
+def test_errors_with_a_long_story_arrive_with_all_of_it() -> None:
+    def fail(depth: int) -> None:
+        try:
+            if depth == 0:
+                raise Unsendable("a lock is held")
+            fail(depth - 1)
+        except Exception as cause:
+            raise RsdatError(f"step {depth}") from cause
+
+    with pytest.raises(RsdatError) as caught:
+        fail(30)
+    # Trying each cause with all of its own again would not end within a lifetime.
+    message = error_message(caught.value)
+    whole = "".join(traceback.format_exception(clean_exception(message["exception"].data)[1]))
+    assert [f"RsdatError: step {depth}\n" in whole for depth in range(31)] == [True] * 31
+    assert "Unsendable: a lock is held" in whole
