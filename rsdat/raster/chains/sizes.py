@@ -18,8 +18,14 @@ from rsdat.storage import is_remote
 if TYPE_CHECKING:
     from rsdat.raster.files import Header
 
-#: Memory that one tile is given where nothing else is asked for.
+#: Memory that one tile is given where nothing else is asked for, and where it cuts the blocks of
+#: its sources: larger ones decode less twice.
 MEMORY = 150_000_000
+_MEMORY_CUT = 360_000_000
+
+#: Where the pixels of a tile lie in a file with another CRS, a map for each of its resolutions,
+#: some of the last tile still among them; and what finding them takes.
+_MAPS = 28
 
 #: Smallest and largest edge of a default tile, in pixels.
 EDGES = (512, 2048)
@@ -38,6 +44,8 @@ def bytes_per_pixel(plan: Plan, dtype: str) -> int:
     bands = len(plan.axes[0].bands)
     layer = bands * (size + 1) + len(plan.reader.masks) * 2
     held = layer * (AHEAD if far(plan) else 2)
+    if any(grid.crs != plan.geobox.crs for grid in plan.grids):
+        held += _MAPS
     for step, axis in zip(plan.steps, plan.axes, strict=False):
         if isinstance(step, Composite):
             dates = min(max(len(group) for group in step.groups), _depth(plan))
@@ -112,12 +120,12 @@ def tile_edge(
     """Edge of a square tile, in pixels.
 
     Where ``blocks`` are known, the fewest of them that make 1024 pixels. Where tiles cut the
-    blocks of some sources (``again``) or of most (``blocks`` is None), as large as twice the
-    budget allows: what is cut is decoded for the neighbour as well, and tiles as large as two by
-    two blocks touch nine.
+    blocks of some sources (``again``) or of most (``blocks`` is None), as large as a wider budget
+    allows: what is cut is decoded for the neighbour as well, and tiles as large as two by two
+    blocks touch nine.
     """
     again = again or blocks is None
-    longest = math.sqrt((memory or MEMORY * (1 + again)) / max(per_pixel, 1))
+    longest = math.sqrt((memory or (_MEMORY_CUT if again else MEMORY)) / max(per_pixel, 1))
     step = EDGES[0] if blocks is None else max(blocks)
     best = max(step, EDGES[1] // step * step) if again else -(-_USUAL // step) * step
     for unit in (step, EDGES[0], 256, 128, 64):
