@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tests.dcache.certificates import Authority
 
-from .programs import Server, free_port, give, missing, require, running, workplace
-from .webdav import APACHE_MODULES, MODULES, give_directory
+from .programs import Server, free_port, give, require, running, workplace
+from .webdav import APACHE_MODULES, MODULES, give_directory, xrootd_program
 
 #: The user whom XRootD lets in.
 MEMBER = "anna"
@@ -96,9 +96,7 @@ def apache() -> Iterator[tuple[Grid, Grid]]:
 @contextmanager
 def xrootd() -> Iterator[Grid]:
     """XRootD over HTTPS: `MEMBER` may do everything, by a proxy of a certificate."""
-    program = require("xrootd", "xrootd-server")
-    if not list(Path("/usr/lib").glob("**/libXrdHttp-*.so")):
-        missing("XRootD's HTTP plugin is not installed (apt-get install xrootd-server-plugins)")
+    program = xrootd_program()
     with workplace("xrootd") as place:
         root = give_directory(place / "root")
         authority = _at(place)

@@ -85,11 +85,17 @@ def rclone() -> Iterator[Server]:
             yield Server(f"http://127.0.0.1:{port}", root, place / "log")
 
 
-@contextmanager
-def xrootd() -> Iterator[Server]:
+def xrootd_program() -> str:
+    """XRootD's server, where it can speak HTTP."""
     program = require("xrootd", "xrootd-server")
     if not list(Path("/usr/lib").glob("**/libXrdHttp-*.so")):
         missing("XRootD's HTTP plugin is not installed (apt-get install xrootd-server-plugins)")
+    return program
+
+
+@contextmanager
+def xrootd() -> Iterator[Server]:
+    program = xrootd_program()
     with workplace("xrootd") as place:
         root = give_directory(place / "root")
         config = place / "xrootd.cfg"

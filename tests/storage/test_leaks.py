@@ -406,7 +406,7 @@ def test_what_is_hidden_badly_is_found(tmp_path: Path) -> None:
 
     (tmp_path / "f").write_text("a-secret%20word%2F1")
     with hunt.listening():
-        logging.getLogger("some.library").debug("%s", "a-secret word/1")
+        logging.getLogger("some.package").debug("%s", "a-secret word/1")
     hunt.thing("a", Talkative(), pickled=False)
     hunt.error("b", refused(fail))
     hunt.files(tmp_path, but=set())
@@ -419,8 +419,8 @@ def test_what_is_hidden_badly_is_found(tmp_path: Path) -> None:
         process.wait()
     seen = {one.partition(": ")[2] for one in hunt.seen}
     assert seen >= {
-        "log of some.library",
-        "log of some.library, arguments",
+        "log of some.package",
+        "log of some.package, arguments",
         "attributes of a",
         "traceback of b",
         "repr of ValueError of b",
