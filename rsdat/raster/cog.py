@@ -27,6 +27,7 @@ from rsdat.raster.writers.overviews import check_method, usual_method
 from rsdat.raster.writers.run import Job, Run, job
 from rsdat.raster.writers.workroom import Workroom, cannot_write, workroom
 from rsdat.raster.writers.written import Written, for_the_next_run
+from rsdat.storage import absolute, followed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,7 +63,8 @@ def write_cog(
         DataArray (y, x) or (band, y, x), or a Dataset of (y, x) variables, each a band; on a grid
         with a CRS. A ``time`` of one date is left out.
     path
-        The file to write; its directory is made where it is missing.
+        The file to write; its directory is made where it is missing. Of a link, the file that it
+        leads to is written.
     compress
         ``zstd``, ``deflate``, ``lzw``, ``lerc_zstd`` or ``none``.
     level
@@ -134,6 +136,8 @@ def write_image(
 ) -> Written:
     """Compute an image and write it as a cloud optimised GeoTIFF with overviews.
 
+    Of a path that is a link, the file that it leads to is written.
+
     Parameters
     ----------
     image
@@ -172,7 +176,7 @@ def write_image(
     check_method(method)
     packing = codec(compress, image.dtype, level)
     report = reporter(progress, os.path.basename(os.fspath(path)))
-    work = job(image, path, packing, method, client=client, tile=tile, memory=memory)
+    work = job(image, followed(path), packing, method, client=client, tile=tile, memory=memory)
     fingerprint = work.fingerprint() if resume else {"run": uuid.uuid4().hex}
     with (
         settings(),
@@ -187,7 +191,7 @@ def write_image(
             work.check_disk()
             size = _finish(work, run, room, dict(tags or {}))
     return Written(
-        path=str(work.target),
+        path=absolute(path),
         tiles=work.tiles,
         bytes=size,
         skipped=run.skipped,

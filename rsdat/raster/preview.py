@@ -17,7 +17,7 @@ from rasterio.enums import Resampling
 from rsdat.raster.colours import are_classes, choice, coloured
 from rsdat.raster.files import attempt
 from rsdat.raster.sources import Source
-from rsdat.storage import absolute, gdal, storage_options, write_atomically
+from rsdat.storage import absolute, followed, gdal, storage_options, write_atomically
 
 Array = NDArray[Any]
 
@@ -32,7 +32,7 @@ class Picture:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write it to a file."""
-        return write_atomically(Path(path).expanduser(), self.png)
+        return write_atomically(followed(path), self.png)
 
     def _repr_png_(self) -> bytes:
         return self.png
@@ -66,7 +66,7 @@ def preview(
     data is transparent. Of several dates the last is shown.
     """
     place = absolute(path)
-    if place.endswith(".zarr"):
+    if place.endswith(".zarr") or os.path.isdir(place):
         names, values, whole = _small_of_store(place, max_size)
     else:
         source = Source(item=Path(path).stem, asset="data", href=place)

@@ -16,7 +16,7 @@ from rsdat.catalog.describe import ZARR, Band, Contents, description
 from rsdat.errors import DataError
 from rsdat.raster.image import Image, Skipped
 from rsdat.raster.skips import left_out
-from rsdat.storage import absolute, is_remote, shown, write_atomically
+from rsdat.storage import absolute, followed, is_remote, shown, write_atomically
 from rsdat.storage.transfer_places import place_of
 
 if TYPE_CHECKING:
@@ -54,13 +54,7 @@ def check_free(
     """
     target = absolute(path)
     name = target.rpartition("/")[2]
-    hrefs = (
-        asset.get_absolute_href()
-        for item in inputs
-        for asset in item.assets.values()
-        if asset.href.endswith(name)  # making hrefs absolute takes long, of many items
-    )
-    if any(href and absolute(href) == target for href in hrefs):
+    if _is_input(inputs, target):
         raise DataError(f"output {shown(target)} is one of the inputs", hint="choose another name")
     item = beside(target, ".json")
     if not describe or is_remote(item) or not os.path.lexists(item):
@@ -78,6 +72,19 @@ def check_free(
         )
 
 
+def _is_input(inputs: Sequence[pystac.Item], target: str) -> bool:
+    """Whether a place, or the one that it leads to as a link, is an asset of an input."""
+    end = followed(target)
+    names = tuple({place.rpartition("/")[2] for place in (target, end)})
+    hrefs = (
+        asset.get_absolute_href()
+        for item in inputs
+        for asset in item.assets.values()
+        if asset.href.endswith(names)  # making hrefs absolute takes long, of many items
+    )
+    return any(href and followed(href) == end for href in hrefs)
+
+
 def finish(chain: Chain, image: Image, written: Written, wanted: Beside) -> Written:
     """Put the item and the picture of a result beside it; what was written, with all left out.
 
@@ -91,10 +98,9 @@ def finish(chain: Chain, image: Image, written: Written, wanted: Beside) -> Writ
     skipped = tuple(dict.fromkeys([*chain.skipped, *written.skipped]))
     place, item = absolute(written.path), beside(written.path, ".json")
     picture = None if is_remote(place) else beside(place, ".png")
-    if picture is not None and _described_result(item) == os.path.basename(place):
-        for old in (item, picture):
-            with suppress(OSError):
-                os.unlink(old)
+    if picture is not None:
+        for name in {place, followed(place)}:
+            _remove_earlier(name)
     if not wanted.preview:
         picture = None
     try:
@@ -125,7 +131,7 @@ def _described(
     place, inputs = absolute(written.path), inputs_of(chain, written.unread)
     columns = zip(image.bands, image.scales, image.offsets, strict=True)
     bands = tuple(Band(name, image.dtype, image.nodata, *units) for name, *units in columns)
-    store = place.endswith(".zarr")
+    store = is_remote(place) or os.path.isdir(place)
     contents = Contents(image.geobox, bands, ZARR if store else str(pystac.MediaType.COG))
     properties: dict[str, Any] = {}
     if skipped:
@@ -146,6 +152,15 @@ def _put(place: str, content: bytes) -> None:
         return
     found = place_of(place)
     found.fs.pipe_file(found.path, content)
+
+
+def _remove_earlier(place: str) -> None:
+    """Remove the item and the picture of the result that had this name before."""
+    item = beside(place, ".json")
+    if _described_result(item) == os.path.basename(place):
+        for old in (item, beside(place, ".png")):
+            with suppress(OSError):
+                os.unlink(old)
 
 
 def _described_result(path: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from rsdat.storage.files import (
     absolute,
+    followed,
     is_remote,
     read_text,
     scrubbed,
@@ -12,6 +13,7 @@ from rsdat.storage.files import (
 
 __all__ = [
     "absolute",
+    "followed",
     "is_remote",
     "read_text",
     "scrubbed",

@@ -56,6 +56,26 @@ def absolute(href: str | os.PathLike[str]) -> str:
     return os.path.abspath(os.path.expanduser(text))
 
 
+def followed(path: str | os.PathLike[str]) -> str:
+    """Where what is written to a name lands, absolute: at the end of a link, also a dangling one.
+
+    A finished file takes the place of what has its name. Of a link that has to be what it leads
+    to, as with a file that is opened for writing.
+
+    Raises
+    ------
+    DataError
+        It is a link that leads back to itself.
+    """
+    place = absolute(path)
+    if is_remote(place) or not os.path.islink(place):
+        return place
+    end = os.path.realpath(place)
+    if os.path.islink(end):
+        raise DataError(f"{place} is a link that leads nowhere", hint="remove it")
+    return end
+
+
 def read_text(href: str) -> str:
     """Read a text file, local or remote.
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
+from rsdat import chain, write_cog
 from rsdat.errors import ConfigError, DataError
 from rsdat.raster.outputs import output, outputs
 from rsdat.raster.recipes import Reading, Storage, composite_run, compute
@@ -72,3 +76,91 @@ def test_a_file_of_someone_else_is_not_written_over_and_an_earlier_result_is(ite
     for _ in range(2):
         run = composite_run(items, tmp_path / "out.tif", reading=Reading())
         compute(run, Storage())
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """What lies below a place, by name."""
+    return {
+        str(one.relative_to(path)): one.read_bytes() for one in path.rglob("*") if one.is_file()
+    }
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["there", "dangling"])
+def test_a_link_to_a_file_is_followed(items, tmp_path, there):
+    end, link = tmp_path / "far" / "y.tif", tmp_path / "x.tif"
+    end.parent.mkdir()
+    if there:
+        end.write_bytes(b"before")
+    link.symlink_to(Path("far/y.tif"))
+    made = chain(items, ["red"]).composite("mean")
+    written = made.to_cog(link, preview=True)
+    assert os.readlink(link) == "far/y.tif"
+    assert [one.name for one in end.parent.iterdir()] == ["y.tif"]
+    with rasterio.open(end) as opened:
+        np.testing.assert_array_equal(opened.read(), made.evaluate())
+    assert (written.path, written.item) == (str(link), str(tmp_path / "x.json"))
+    write_cog(made.to_xarray().astype("float64"), link)
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["there", "dangling"])
+def test_a_link_to_a_store_is_followed(items, tmp_path, there):
+    end, link = tmp_path / "far" / "y", tmp_path / "x.zarr"
+    end.parent.mkdir()
+    made = chain(items, ["red"]).composite("mean")
+    if there:
+        made.to_zarr(end, multiscales=False, describe=False)
+        (end / "of the old one").touch()
+    link.symlink_to(end)
+    written = made.to_zarr(link, preview=True)
+    assert link.is_symlink()
+    assert [one.name for one in end.parent.iterdir()] == ["y"]
+    made.to_zarr(tmp_path / "plain.zarr", describe=False)
+    assert contents(end) == contents(tmp_path / "plain.zarr")
+    item = json.loads(Path(written.item).read_text())
+    assert item["assets"]["data"]["href"] == "x.zarr"
+    assert "zarr" in item["assets"]["data"]["type"]
+
+
+def test_a_link_to_a_directory_that_is_no_store_is_refused(items, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("mine")
+    (tmp_path / "x.zarr").symlink_to(tmp_path / "notes")
+    with pytest.raises(ConfigError, match="notes is a directory, and no Zarr store"):
+        chain(items, ["red"]).to_zarr(tmp_path / "x.zarr")
+    assert contents(tmp_path / "notes") == {"mine.txt": b"mine"}
+
+
+def test_a_link_to_an_input_is_refused(items, tmp_path):
+    red = items[0].assets["red"].href
+    (tmp_path / "x.tif").symlink_to(red)
+    before = Path(red).read_bytes()
+    with pytest.raises(DataError, match="is one of the inputs"):
+        chain(items, ["red"]).composite("mean").to_cog(tmp_path / "x.tif")
+    assert Path(red).read_bytes() == before
+
+
+def test_a_link_to_itself_is_refused(items, tmp_path):
+    (tmp_path / "x.tif").symlink_to(tmp_path / "x.tif")
+    with pytest.raises(DataError, match="a link that leads nowhere"):
+        chain(items, ["red"]).composite("mean").to_cog(tmp_path / "x.tif")
+
+
+def test_an_interrupted_run_through_a_link_goes_on_through_its_end(items, tmp_path):
+    (tmp_path / "x.tif").symlink_to(tmp_path / "y.tif")
+    made = chain(items, ["red"]).composite("mean")
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        made.to_cog(tmp_path / "x.tif", progress=stop)
+    assert made.to_cog(tmp_path / "y.tif").kept == 1
+
+
+def test_what_lies_beside_the_end_of_a_link_goes_with_the_old_result(items, tmp_path):
+    made = chain(items, ["red"]).composite("mean")
+    made.to_cog(tmp_path / "y.tif")
+    (tmp_path / "x.tif").symlink_to(tmp_path / "y.tif")
+    made.to_cog(tmp_path / "x.tif")
+    assert {one.name for one in tmp_path.glob("[xy].*")} == {"x.tif", "x.json", "y.tif"}

@@ -36,7 +36,7 @@ from rsdat.raster.writers.zarr_store import (
     refused,
     write_tile,
 )
-from rsdat.storage import absolute, is_remote
+from rsdat.storage import absolute, followed, is_remote
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -152,7 +152,8 @@ def write_image(
     image
         What to write.
     store
-        Path or address of the store.
+        Path or address of the store. Of a link, the store that it leads to is written, and takes
+        the place of that one as a whole.
     shard
         Edge of a file's pixels, or (rows, columns): a multiple of ``chunk``. It is also the tile
         that is computed at once. Default up to 2048, less where a pixel takes much memory.
@@ -198,7 +199,7 @@ def write_image(
     layout = cut(image, shard, chunk, multiscales, memory, 1 if client is not None else cores())
     nodata = 0 if image.nodata is None else image.nodata
     plan = Plan(
-        target=absolute(store),
+        target=followed(store),
         root="",
         mark="",
         bands=image.bands,
@@ -209,10 +210,10 @@ def write_image(
         multiscales=multiscales,
         resampling=method,
     )
-    report = reporter(progress, plan.target.rpartition("/")[2])
+    report = reporter(progress, absolute(store).rpartition("/")[2])
     run, gone = _run(plan, image, layout.threads, attrs or {}, report, client, resume)
     return Written(
-        path=plan.target,
+        path=absolute(store),
         tiles=len(run.finished),
         bytes=sum(size for tile in run.finished.values() for _, size in tile.files),
         skipped=tuple(dict.fromkeys(s for tile in run.finished.values() for s in tile.skipped)),
