@@ -9,7 +9,7 @@ import numpy as np
 import pystac
 
 from rsdat.errors import ConfigError
-from rsdat.raster.provenance import check_free
+from rsdat.raster.provenance import Beside, check_free
 from rsdat.storage import absolute, is_remote, shown
 
 _FILES = (".tif", ".tiff")
@@ -32,8 +32,8 @@ def output(items: Sequence[pystac.Item], out: str | os.PathLike[str]) -> str:
         The name is empty, a directory's, or another kind of file's; or a GeoTIFF is to be written
         to a remote address.
     DataError
-        It, or the description to be written beside it, would replace an input or something that
-        no earlier run has made.
+        It, or the description and the picture to be written beside it, would replace an input or
+        something that no earlier run has made.
     """
     text = os.fspath(out)
     if not text.strip():
@@ -41,7 +41,7 @@ def output(items: Sequence[pystac.Item], out: str | os.PathLike[str]) -> str:
     target = absolute(text).rstrip("/")
     if not is_store(text):
         _check_file(text, target)
-    check_free(items, target)
+    check_free(items, target, Beside(item=True, preview=True))
     return target
 
 

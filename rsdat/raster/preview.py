@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,17 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
+from rsdat import __version__
 from rsdat.raster.colours import are_classes, choice, coloured
 from rsdat.raster.files import attempt
+from rsdat.raster.png import png_bytes, texts_of
 from rsdat.raster.sources import Source
 from rsdat.storage import absolute, followed, gdal, storage_options, write_atomically
 
 Array = NDArray[Any]
+
+#: By this keyword a picture names what it shows.
+_RESULT = "rsdat:preview of"
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,13 @@ class Picture:
         return f"Picture({self.width} × {self.height} pixels)"
 
 
-def picture(values: Array, names: list[str], *, classes: bool = False) -> Picture:
+def picture(
+    values: Array,
+    names: list[str],
+    *,
+    classes: bool = False,
+    texts: dict[str, str] | None = None,
+) -> Picture:
     """Bands (band, y, x), float32 and NaN where there is no data, as a picture.
 
     Bands called red, green and blue (or nir, red, green) become a colour image; else the first
@@ -50,7 +59,7 @@ def picture(values: Array, names: list[str], *, classes: bool = False) -> Pictur
     chosen = choice(names)
     shown = coloured(values[chosen], [names[one] for one in chosen], classes=classes)
     height, width, _ = shown.shape
-    return Picture(png_bytes(shown), width, height)
+    return Picture(png_bytes(shown, texts), width, height)
 
 
 def preview(
@@ -72,7 +81,13 @@ def preview(
         source = Source(item=Path(path).stem, asset="data", href=place)
         names, values, whole = attempt(lambda: _small_of_file(place, max_size), source)
     classes = whole and are_classes(names[choice(names)[0]])
-    return picture(values, names, classes=classes).save(png)
+    texts = {"Software": f"rsdat {__version__}", _RESULT: os.path.basename(place)}
+    return picture(values, names, classes=classes, texts=texts).save(png)
+
+
+def pictured(png: str | os.PathLike[str]) -> str | None:
+    """The name of the file or store that :func:`preview` made a PNG of; None of any other."""
+    return texts_of(png).get(_RESULT)
 
 
 def _small_of_file(href: str, max_size: int) -> tuple[list[str], Array, bool]:
@@ -113,23 +128,3 @@ def _small_of_store(place: str, max_size: int) -> tuple[list[str], Array, bool]:
         stored = ds[names[0]].encoding
         whole = np.dtype(stored["dtype"]).kind in "iu" and "scale_factor" not in stored
         return names, np.stack([small[name].values.astype("float32") for name in names]), whole
-
-
-def png_bytes(rgba: NDArray[np.uint8]) -> bytes:
-    """An array (y, x, 4) as a PNG file (W3C PNG specification; filter Up on each row)."""
-    height, width, _ = rgba.shape
-    rows = rgba.reshape(height, width * 4)
-    above = np.vstack([np.zeros_like(rows[:1]), rows[:-1]])
-    filtered = np.hstack([np.full((height, 1), 2, "uint8"), rows - above])
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        checksum = zlib.crc32(kind + body)
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", head)
-        + chunk(b"IDAT", zlib.compress(filtered.tobytes(), 6))
-        + chunk(b"IEND", b"")
-    )

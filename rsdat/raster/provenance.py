@@ -15,6 +15,7 @@ import pystac
 from rsdat.catalog.describe import ZARR, Band, Contents, description
 from rsdat.errors import DataError
 from rsdat.raster.image import Image, Skipped
+from rsdat.raster.preview import pictured, preview
 from rsdat.raster.skips import left_out
 from rsdat.storage import absolute, followed, is_remote, shown, write_atomically
 from rsdat.storage.transfer_places import place_of
@@ -42,33 +43,41 @@ def beside(path: str | os.PathLike[str], suffix: str) -> str:
     return f"{stem if kind.lower() in ('.tif', '.tiff') else place}{suffix}"
 
 
-def check_free(
-    inputs: Sequence[pystac.Item], path: str | os.PathLike[str], *, describe: bool = True
-) -> None:
-    """Refuse a place where a result, or the item that describes it, would replace something else.
+def check_free(inputs: Sequence[pystac.Item], path: str | os.PathLike[str], wanted: Beside) -> None:
+    """Refuse a place where a result, or what is ``wanted`` beside it, would replace something else.
 
     Raises
     ------
     DataError
-        It is one of the inputs; or beside it lies a description of something else.
+        It is one of the inputs; or beside it lies a description or a picture of something else.
     """
     target = absolute(path)
     name = target.rpartition("/")[2]
     if _is_input(inputs, target):
         raise DataError(f"output {shown(target)} is one of the inputs", hint="choose another name")
-    item = beside(target, ".json")
-    if not describe or is_remote(item) or not os.path.lexists(item):
+    if is_remote(target):
         return
-    described = _described_result(item)
-    if described is None:
+    if wanted.item:
+        item = beside(target, ".json")
+        _check_replaceable(item, _described_result(item), name, "description", "describes")
+    if wanted.preview:
+        picture = beside(target, ".png")
+        _check_replaceable(picture, pictured(picture), name, "picture", "shows")
+
+
+def _check_replaceable(place: str, of: str | None, name: str, kind: str, verb: str) -> None:
+    """Refuse to replace what lies beside a result, unless it is of it, or of one that is gone."""
+    if not os.path.lexists(place):
+        return
+    if of is None:
         raise DataError(
-            f"{item} is there, and is no description of an earlier result",
-            hint="choose another name for the output: its description is put there",
+            f"{place} is there, and is no {kind} of an earlier result",
+            hint=f"move it away, or choose another name for the output: its {kind} is put there",
         )
-    if described != name and os.path.lexists(os.path.join(os.path.dirname(item), described)):
+    if of != name and os.path.lexists(os.path.join(os.path.dirname(place), of)):
         raise DataError(
-            f"{item} describes {described}, which lies beside it",
-            hint=f"choose another name for the output than {name}: its description is put there",
+            f"{place} {verb} {of}, which lies beside it",
+            hint=f"choose another name for the output than {name}: its {kind} is put there",
         )
 
 
@@ -105,8 +114,6 @@ def finish(chain: Chain, image: Image, written: Written, wanted: Beside) -> Writ
         picture = None
     try:
         if picture is not None:
-            from rsdat.raster.preview import preview
-
             preview(place, picture)
         if wanted.item:
             _put(item, _described(chain, image, written, skipped, picture))
@@ -156,9 +163,9 @@ def _put(place: str, content: bytes) -> None:
 
 def _remove_earlier(place: str) -> None:
     """Remove the item and the picture of the result that had this name before."""
-    item = beside(place, ".json")
-    if _described_result(item) == os.path.basename(place):
-        for old in (item, beside(place, ".png")):
+    item, picture = beside(place, ".json"), beside(place, ".png")
+    for old, of in ((item, _described_result(item)), (picture, pictured(picture))):
+        if of == os.path.basename(place):
             with suppress(OSError):
                 os.unlink(old)
 

@@ -78,6 +78,13 @@ def test_a_file_of_someone_else_is_not_written_over_and_an_earlier_result_is(ite
         compute(run, Storage())
 
 
+def test_a_picture_of_someone_else_is_not_written_over(items, tmp_path):
+    (tmp_path / "out.png").write_text("mine")
+    with pytest.raises(DataError, match=r"out\.png is there"):
+        composite_run(items, tmp_path / "out.tif", reading=Reading())
+    assert [one.name for one in tmp_path.glob("out.*")] == ["out.png"]
+
+
 def contents(path: Path) -> dict[str, bytes]:
     """What lies below a place, by name."""
     return {

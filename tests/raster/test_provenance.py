@@ -182,6 +182,51 @@ def test_inputs_and_foreign_files_are_not_written_over(sentinel2, tmp_path):
         assert (tmp_path / item).read_text() == "{}"
 
 
+@pytest.mark.parametrize("door", ["to_cog", "to_zarr"])
+def test_a_foreign_picture_is_not_written_over(sentinel2, tmp_path, door):
+    items = sentinel2()
+    Path(items[0].assets["red"].href).write_bytes(b"II*\0")  # nothing is read before it is refused
+    write = getattr(chain(items, ["red"], resolution=10, crs="EPSG:32632"), door)
+    out = tmp_path / {"to_cog": "a.tif", "to_zarr": "a.zarr"}[door]
+    png = Path(beside(out, ".png"))
+    for foreign in (b"mine", b"\x89PNG\r\n\x1a\n", b""):
+        png.write_bytes(foreign)
+        with pytest.raises(DataError, match=r"png is there, and is no picture") as caught:
+            write(out, preview=True)
+        assert str(png) in caught.value.message
+        assert "move it away" in caught.value.hint
+        assert png.read_bytes() == foreign
+        assert not out.exists()
+
+
+def test_a_foreign_picture_outlives_a_run_that_makes_none(sentinel2, tmp_path):
+    made = chain(sentinel2(), ["red"]).composite("mean")
+    made.to_cog(tmp_path / "a.tif")
+    made.preview().save(tmp_path / "a.png")
+    made.to_cog(tmp_path / "a.tif")
+    assert (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("describe", [True, False])
+def test_the_picture_of_an_earlier_result_is_replaced(sentinel2, tmp_path, describe):
+    made = chain(sentinel2(), ["red"])
+    pictures = set()
+    for method in ("min", "max"):
+        made.composite(method).to_cog(tmp_path / "ä.tif", describe=describe, preview=True)
+        pictures.add((tmp_path / "ä.png").read_bytes())
+    assert len(pictures) == 2
+
+
+def test_the_picture_of_another_result_is_not_written_over(sentinel2, tmp_path):
+    made = chain(sentinel2(), ["red"]).composite("mean")
+    options = {"describe": False, "preview": True}
+    made.to_cog(tmp_path / "a.tif", **options)
+    with pytest.raises(DataError, match=r"a\.png shows a\.tif, which lies beside it"):
+        made.to_cog(tmp_path / "a.tiff", **options)
+    (tmp_path / "a.tif").rename(tmp_path / "a.tiff")
+    made.to_cog(tmp_path / "a.tiff", **options)
+
+
 def test_a_file_and_a_store_of_one_name_have_an_item_each(sentinel2, tmp_path):
     made = chain(sentinel2(), ["red"]).composite("mean")
     file = made.to_cog(tmp_path / "a.tif", preview=True)

@@ -290,7 +290,7 @@ def _written(
     *,
     flat: bool,
 ) -> Written:
-    check_free(chain.items, place, describe=beside.item)
+    check_free(chain.items, place, beside)
     image = image_of(chain, stored.dtype, stored.scale, stored.nodata, flat=flat)
     return finish(chain, image, write(image), beside)
 

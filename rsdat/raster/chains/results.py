@@ -123,7 +123,8 @@ class Results:
         ConfigError
             An option is not possible.
         DataError
-            A file cannot be read or written; or something else lies where the item would be.
+            A file cannot be read or written; or something else lies where the item or the picture
+            would be.
         """
         from rsdat.raster.chains.ends import Stored, to_cog
         from rsdat.raster.provenance import Beside
