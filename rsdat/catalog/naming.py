@@ -49,11 +49,29 @@ _OTHERS |= {"vv", "vh", "hh", "hv", "dem", "dsm", "dtm", "ndvi", "mask", "angle"
 # A band at the end of a name, perhaps with its resolution.
 _BAND = r"(?:(?:sr|st)_)?b\d{1,2}a?|" + "|".join(sorted(COMMON | _OTHERS, key=len, reverse=True))
 _END = re.compile(rf"(?:^|(?P<id>.*?)[_.-])(?P<band>{_BAND})(?:_(?P<gsd>\d+)m)?$", re.IGNORECASE)
+# Products of Sentinel-1 end in four hexadecimal digits, which may look like a band (B12A). ESA:
+# S1A_IW_GRDH_1SDV_20200101T000000_20200101T000025_030639_0382F5_2E4E; terrain corrected by ASF:
+# S1A_IW_20200101T000000_DVP_RTC30_G_gpuned_2E4E_VV, with layers beside the polarisations.
+_POLARISATION = r"vv|vh|hh|hv"
+_PRODUCT1 = re.compile(
+    r"(?P<id>s1[a-d]_\w\w_\w*?\d{8}t\d{6}_\w*?_[0-9a-f]{4})"
+    rf"(?:_(?P<band>{_POLARISATION}|dem|area|rgb|inc_map(?:_ell)?|ls_map))?",
+    re.IGNORECASE,
+)
+# Within a product of ESA (the three digits number its images; of SLC each swath is one), and as
+# others name them in its folder "measurement": iw-vv.tiff, iw-vv.rtc.tiff.
+_IMAGE1 = re.compile(
+    rf"(?P<mission>s1[a-d])-(?P<mode>\w\w|(?P<swath>(?:iw|ew)\d))-(?P<kind>grd|slc)-"
+    rf"(?P<band>{_POLARISATION})-(?P<rest>\d{{8}}t\d{{6}}-\d{{8}}t\d{{6}}-\d{{6}}-[0-9a-f]{{6}})"
+    r"-\d{3}(?:-cog)?",
+    re.IGNORECASE,
+)
+_MEASUREMENT1 = re.compile(rf"(?:iw|ew|sm|wv)-(?P<band>{_POLARISATION})(?:\.rtc)?", re.IGNORECASE)
 _FIELD = re.compile(r"\{(\w*)\}")
 #: Fields of a pattern and what they take; anything but a slash by default.
 _TAKES = {"date": r"\d{4}-?\d\d-?\d\d", "datetime": r"\d{4}-?\d\d-?\d\dT\d\d:?\d\d:?\d\d"}
 _TIMES = re.compile(
-    r"(?<!\d)(\d{4})-?(\d\d)-?(\d\d)(?:[T_]?(\d\d):?(\d\d):?(\d\d)(?![\d:]))?(?!\d)"
+    r"(?<!\d)(\d{4})-?(\d\d)-?(\d\d)(?:[Tt_]?(\d\d):?(\d\d):?(\d\d)(?![\d:]))?(?!\d)"
 )
 
 
@@ -133,6 +151,8 @@ def read_name(path: str) -> Named:
     """What a path says by the usual forms: ``ID_B04.tif``, ``ID/B04.tif``, or one file an item."""
     folder, _, name = path.rpartition("/")
     stem = re.sub(r"\.(tiff?|jp2)$", "", name, flags=re.IGNORECASE)
+    if (known := _sentinel1(folder, stem)) is not None:
+        return known
     match = _END.match(stem)
     if match is None:
         return Named(stem, None, time_in(stem) or time_in(folder))
@@ -141,6 +161,22 @@ def read_name(path: str) -> Named:
         return Named(stem, None, time_in(path))
     gsd = int(match["gsd"]) if match["gsd"] else None
     return Named(item, match["band"], time_in(item) or time_in(folder), gsd)
+
+
+def _sentinel1(folder: str, stem: str) -> Named | None:
+    """What a name says that is of Sentinel-1; None of any other."""
+    if match := _PRODUCT1.fullmatch(stem):
+        return Named(match["id"], match["band"], time_in(stem))
+    product = re.sub(r"(^|/)measurement$", "", folder, flags=re.IGNORECASE).rpartition("/")[2]
+    product = re.sub(r"\.safe$", "", product, flags=re.IGNORECASE)
+    if match := _IMAGE1.fullmatch(stem):
+        band = f"{match['swath']}-{match['band']}" if match["swath"] else match["band"]
+        own = f"{match['mission']}-{match['mode'][:2]}-{match['kind']}-{match['rest']}"
+        return Named(product if _PRODUCT1.match(product) else own, band, time_in(stem))
+    match = _MEASUREMENT1.fullmatch(stem)
+    if match and product:
+        return Named(product, match["band"], time_in(product) or time_in(folder))
+    return None
 
 
 def common_name(item: str, band: str) -> str | None:
@@ -158,7 +194,7 @@ def common_name(item: str, band: str) -> str | None:
 def mission(item: str) -> dict[str, str]:
     """The properties that an item's id tells: platform, constellation, processing baseline."""
     found: dict[str, str] = {}
-    if match := re.match(r"s([12])([a-d])_", item, re.IGNORECASE):
+    if match := re.match(r"s([12])([a-d])[_-]", item, re.IGNORECASE):
         found["platform"] = f"sentinel-{match[1]}{match[2].lower()}"
         found["constellation"] = f"sentinel-{match[1]}"
         baseline = re.search(r"_N(\d\d)(\d\d)_", item)

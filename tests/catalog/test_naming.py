@@ -33,6 +33,42 @@ def test_usual_names(path, item, key, day):
     assert (f"{found.time:%Y-%m-%d}" if found.time else None) == day
 
 
+PRODUCT = "S1A_IW_GRDH_1SDV_20200101T050000_20200101T050025_030639_0382F5"
+IMAGE = "20200101t050000-20200101t050025-030639-0382f5"
+
+
+@pytest.mark.parametrize(
+    ("path", "item", "key"),
+    [
+        # Four hexadecimal digits that look like a band.
+        (f"{PRODUCT}_B12A.tif", f"{PRODUCT}_B12A", "data"),
+        (f"{PRODUCT}_B12A_VV.tif", f"{PRODUCT}_B12A", "vv"),
+        # ESA's own.
+        (f"x/{PRODUCT}_2E4E.SAFE/measurement/s1a-iw-grd-vv-{IMAGE}-001.tiff",
+         f"{PRODUCT}_2E4E", "vv"),
+        (f"{PRODUCT}_2E4E_COG.SAFE/measurement/s1a-iw-grd-vh-{IMAGE}-002-cog.tiff",
+         f"{PRODUCT}_2E4E_COG", "vh"),
+        (f"s1a-iw-grd-vh-{IMAGE}-002.tiff", f"s1a-iw-grd-{IMAGE}", "vh"),
+        (f"x/s1c-iw2-slc-vh-{IMAGE}-005.tiff", f"s1c-iw-slc-{IMAGE}", "iw2-vh"),
+        # Others' copies of it.
+        (f"1/1/IW/DV/{PRODUCT}_2E4E/measurement/iw-hh.tiff", f"{PRODUCT}_2E4E", "hh"),
+        (f"{PRODUCT}_rtc/measurement/iw-vv.rtc.tiff", f"{PRODUCT}_rtc", "vv"),
+        # ASF's.
+        ("S1A_IW_20200101T050000_DVP_RTC30_G_gpuned_B12A.tif",
+         "S1A_IW_20200101T050000_DVP_RTC30_G_gpuned_B12A", "data"),
+        ("S1A_IW_20200101T050000_DVP_RTC30_G_gpuned_1234_VV.tif",
+         "S1A_IW_20200101T050000_DVP_RTC30_G_gpuned_1234", "vv"),
+        ("S1A_IW_20200101T050000_DVP_RTC30_G_gpuned_1234_ls_map.tif",
+         "S1A_IW_20200101T050000_DVP_RTC30_G_gpuned_1234", "ls_map"),
+    ],
+)  # fmt: skip
+def test_names_of_sentinel1(path, item, key):
+    found = read_name(path)
+    assert (found.item, found.key) == (item, key)
+    assert f"{found.time:%Y-%m-%dT%H}" == "2020-01-01T05"
+    assert mission(item)["constellation"] == "sentinel-1"
+
+
 def test_resolutions_tell_bands_apart_where_they_have_to():
     names = [read_name(f"a_{band}.tif") for band in ("B02_10m", "B02_20m", "B04_10m")]
     assert keys(names) == ["blue_10m", "blue_20m", "red"]
