@@ -61,6 +61,8 @@ def compare(one: Path, other: Path) -> Difference:
 
 def _pairs(one: Any, other: Any) -> list[tuple[int, int]]:
     if all(one.descriptions) and all(other.descriptions):
+        if missing := [name for name in one.descriptions if name not in other.descriptions]:
+            raise ValueError(f"the other has no band {missing[0]}: {', '.join(other.descriptions)}")
         return [(i, other.descriptions.index(n) + 1) for i, n in enumerate(one.descriptions, 1)]
     if one.count != other.count:
         raise ValueError(f"one has {one.count} bands, the other {other.count}")

@@ -107,6 +107,7 @@ def _index(red: xr.DataArray, nir: xr.DataArray) -> xr.DataArray:
 def _write(job: Job, bands: list[xr.DataArray], nodata: int) -> dict[str, Any]:
     layers = [band.drop_vars([c for c in band.coords if c not in ("x", "y")]) for band in bands]
     image = layers[0] if len(layers) == 1 else xr.concat(layers, dim="band")
+    image = image.rename(None)  # stackstac-7c32…, which would become the name of each band
     found = {"tasks": len(dict(image.__dask_graph__()))}
     image = image.compute(num_workers=THREADS)
     image = image.rio.write_crs(job.window.crs.to_wkt()).rio.write_nodata(nodata)
