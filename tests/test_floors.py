@@ -24,6 +24,7 @@ FLOORS = [
     "jobqueue",
     "host",
     "config",
+    "arguments",
     "errors",
 ]
 

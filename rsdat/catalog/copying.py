@@ -13,11 +13,12 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import pystac
 
+from rsdat.arguments import checked
 from rsdat.catalog.copy_items import There, differs, finished
 from rsdat.catalog.copy_looking import look
 from rsdat.catalog.copy_plan import ItemPlan, plan
@@ -30,6 +31,9 @@ from rsdat.errors import ConfigError, DataError
 from rsdat.storage import absolute, shown
 from rsdat.storage.transfer import Copied
 from rsdat.storage.transfer_many import CONCURRENCY, Planned, Progress, Report, copy_many
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 #: What is computed of files as they pass: what the file extension can say.
 _SUMS = ("sha256",)
@@ -98,6 +102,7 @@ class CopyReport:
     dry_run: bool = False
 
 
+@checked
 def copy_catalog(
     source: str | os.PathLike[str] | Opened,
     target: str | os.PathLike[str],
@@ -110,7 +115,7 @@ def copy_catalog(
     collections: str | Sequence[str] | None = None,
     ids: str | Sequence[str] | None = None,
     limit: int | None = None,
-    client: Any = None,
+    client: Client | None = None,
     concurrency: int = CONCURRENCY,
     dry_run: bool = False,
     drop_missing: bool = False,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Literal
 
+from rsdat.arguments import checked
 from rsdat.catalog.assembling import VERSION, Part, item_of
 from rsdat.catalog.headers import File, files_in, headers
 from rsdat.catalog.hrefs import below
@@ -54,6 +55,7 @@ class Made:
     notes: list[str] = field(default_factory=list)
 
 
+@checked
 def make_catalog(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str],

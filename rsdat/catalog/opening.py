@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pystac
 
+from rsdat.arguments import checked
 from rsdat.catalog.hrefs import below, joined
 from rsdat.catalog.stac_io import StorageIO
 from rsdat.catalog.walking import checked_item, content_of
@@ -52,6 +53,7 @@ class ItemFile:
 Opened = pystac.Catalog | pystac.Item | pystac.ItemCollection | ItemFile
 
 
+@checked
 def open_catalog(href: str | os.PathLike[str]) -> Opened:
     """Open a STAC catalog, collection, item, file of items, or API.
 

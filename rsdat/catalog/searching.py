@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pystac
 from shapely.geometry import shape
 
+from rsdat.arguments import checked
 from rsdat.catalog.antimeridian import bounding_area, on_the_globe
 from rsdat.catalog.api import ask, is_api
 from rsdat.catalog.expressions import condition
@@ -28,6 +29,7 @@ from rsdat.storage import shown
 Href = str | os.PathLike[str]
 
 
+@checked
 def search(
     catalog: Href | Opened | Sequence[Href | Opened],
     *,
@@ -82,7 +84,7 @@ def search(
     ConfigError
         What is asked is not well formed.
     """
-    area = on_the_globe(shape(geometry)) if geometry is not None else None
+    area = _area(geometry) if geometry is not None else None
     if bbox is not None:
         area = bounding_area(bbox) if area is None else area.intersection(bounding_area(bbox))
     span = None if datetime is None else interval(datetime)
@@ -113,6 +115,16 @@ def _several(catalog: Any) -> Sequence[Any]:
     if isinstance(catalog, str | os.PathLike) or not isinstance(catalog, Sequence):
         return [catalog]
     return catalog
+
+
+def _area(geometry: Any) -> Any:
+    try:
+        found = shape(geometry)
+    except Exception as error:
+        raise ConfigError(
+            f"{type(geometry).__name__} is no geometry: {error}", hint="give GeoJSON, in degrees"
+        ) from None
+    return on_the_globe(found)
 
 
 def _names(names: str | Sequence[str] | None) -> frozenset[str] | None:
@@ -208,7 +220,7 @@ def _warn(skipped: Sequence[DataError]) -> None:
     lines = [f"  {error.message}" for error in skipped[:most]]
     lines += [f"  and {len(skipped) - most} more"] if len(skipped) > most else []
     warnings.warn(
-        f"{len(skipped)} files or items were left out:\n" + "\n".join(lines), stacklevel=3
+        f"{len(skipped)} files or items were left out:\n" + "\n".join(lines), stacklevel=4
     )
 
 

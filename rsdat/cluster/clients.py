@@ -7,6 +7,7 @@ import socket
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from rsdat.arguments import checked
 from rsdat.cluster.configuration import recorded_scheduler
 from rsdat.cluster.layout import SESSION_VARIABLE, Layout
 from rsdat.errors import SessionError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _SESSIONS = "~/.rsdat/sessions"
 
 
+@checked
 def client(
     session_directory: str | os.PathLike[str] | None = None, *, timeout: float = 10.0
 ) -> Client:

@@ -12,12 +12,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from rsdat.arguments import checked
 from rsdat.cluster import rest
 from rsdat.cluster.clients import find_session
 from rsdat.cluster.layout import Layout
 from rsdat.errors import SessionError
 
 
+@checked
 def get_cluster(session_directory: str | os.PathLike[str] | None = None) -> ClusterHandle:
     """The session's one cluster, to scale and to look at.
 
@@ -42,7 +44,7 @@ def server_base(layout: Layout) -> str:
     """Where the session's JupyterLab listens, as seen from its own node."""
     try:
         ready = json.loads(Path(layout.ready).read_text())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         raise SessionError(
             f"session {layout.id} is not ready", hint=f"See its log: {layout.log}."
         ) from None

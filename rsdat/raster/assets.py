@@ -7,6 +7,7 @@ from typing import Any
 
 import pystac
 
+from rsdat.arguments import checked
 from rsdat.catalog.assets import asset_href, kind_of, read_asset
 from rsdat.errors import ConfigError
 
@@ -14,6 +15,7 @@ from rsdat.errors import ConfigError
 _CHUNK = 2048
 
 
+@checked
 def get_asset(item: pystac.Item, key: str, *, chunks: Any = None) -> Any:
     """Open an asset of an item, with the credentials that are configured for its address.
 

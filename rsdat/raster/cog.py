@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsdat import __version__
+from rsdat.arguments import checked
 from rsdat.errors import ConfigError
 from rsdat.raster.files import settings
 from rsdat.raster.image import Image
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Written", "check_compression", "write_cog", "write_image"]
 
 
+@checked
 def write_cog(
     data: xr.DataArray | xr.Dataset,
     path: str | os.PathLike[str],

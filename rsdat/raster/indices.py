@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rsdat.arguments import checked
 from rsdat.errors import ConfigError
 from rsdat.raster.formula import Formula
 
@@ -97,6 +98,11 @@ def find_index(what: str | Index) -> Index:
     """
     if isinstance(what, Index):
         return what
+    if not isinstance(what, str):
+        raise ConfigError(
+            f"{what!r} is no index",
+            hint=f"give a name ({', '.join(INDICES)}) or a formula, (nir - red) / (nir + red)",
+        )
     known = INDICES.get(what.strip().lower())
     if known is not None:
         return known
@@ -148,6 +154,7 @@ def physical(values: Array, scale: float, offset: float, nodata: float | None) -
     return result
 
 
+@checked
 def index(ds: xr.Dataset, what: str | Index, **names: str) -> xr.DataArray:
     """A spectral index of a dataset, lazily.
 
@@ -199,6 +206,7 @@ def index(ds: xr.Dataset, what: str | Index, **names: str) -> xr.DataArray:
     return result.rename(wanted.name if known else "index")
 
 
+@checked
 def ndvi(ds: xr.Dataset, red: str = "red", nir: str = "nir") -> xr.DataArray:
     """Normalised difference vegetation index of a dataset, lazily: ``index(ds, "ndvi")``.
 

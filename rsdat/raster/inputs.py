@@ -66,7 +66,7 @@ def _once(items: list[pystac.Item]) -> list[pystac.Item]:
     if len(found) < len(items):
         warnings.warn(
             f"{len(items) - len(found)} of {len(items)} items were given twice, and count once",
-            stacklevel=4,  # of chain() and of load()
+            stacklevel=5,  # of chain() and of load()
         )
     return list(found.values())
 

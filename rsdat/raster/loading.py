@@ -14,6 +14,7 @@ from dask.highlevelgraph import HighLevelGraph
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
+from rsdat.arguments import checked
 from rsdat.errors import DataError
 from rsdat.raster.files import Header, header
 from rsdat.raster.grids import Bounds, chunk_shape, output_grid
@@ -22,6 +23,7 @@ from rsdat.raster.reading import fill_value, read
 from rsdat.raster.sources import Source, source
 
 
+@checked
 def load(
     items: Items,
     bands: str | Sequence[str],

@@ -10,6 +10,7 @@ import numpy as np
 import pystac
 from numpy.typing import NDArray
 
+from rsdat.arguments import checked
 from rsdat.errors import ConfigError, DataError
 from rsdat.raster.sources import source
 
@@ -70,6 +71,7 @@ def bits_invalid(pixels: Array, bits: Sequence[int]) -> NDArray[np.bool_]:
     return result
 
 
+@checked
 def mask_clouds(
     ds: xr.Dataset,
     band: str = "scl",

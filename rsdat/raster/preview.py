@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
 from rsdat import __version__
+from rsdat.arguments import checked
 from rsdat.raster.colours import are_classes, choice, coloured
 from rsdat.raster.files import attempt
 from rsdat.raster.png import png_bytes, texts_of
@@ -62,6 +63,7 @@ def picture(
     return Picture(png_bytes(shown, texts), width, height)
 
 
+@checked
 def preview(
     path: str | os.PathLike[str], png: str | os.PathLike[str], *, max_size: int = 1024
 ) -> Path:

@@ -214,9 +214,9 @@ def _notes(
         more = f" and {len(outside) - 5} more" if len(outside) > 5 else ""
         warnings.warn(
             f"outside the items or the chain's grid: {', '.join(outside[:5])}{more}",
-            stacklevel=4,
+            stacklevel=5,
         )
-    warn_of(skipped, stacklevel=4)
+    warn_of(skipped, stacklevel=5)
     unread = [f"{one.item} {one.asset}: {one.reason}" for one in skipped]
     notes = {"outside": list(outside), "cut": list(cut), "skipped": unread}
     return {name: texts for name, texts in notes.items() if texts}

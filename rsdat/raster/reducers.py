@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rsdat.arguments import checked
 from rsdat.errors import ConfigError
 from rsdat.raster.grouping import check_period, groups
 from rsdat.raster.indices import numbers_of, physical
@@ -31,6 +32,7 @@ _DESCRIPTIONS = {
 }
 
 
+@checked
 def composite(
     ds: Data,
     method: str = "median",

@@ -13,6 +13,7 @@ import pystac
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from rsdat.arguments import checked
 from rsdat.errors import ConfigError, DataError
 from rsdat.raster.chains.composites import Composite, Mosaic, refuse_without_dates
 from rsdat.raster.chains.geometry import geometry_of, longitudes
@@ -27,6 +28,7 @@ from rsdat.raster.encoding import INTEGERS
 from rsdat.raster.grids import Bounds, in_degrees
 from rsdat.raster.grouping import groups
 from rsdat.raster.image import Skipped
+from rsdat.raster.indices import Index as Formula
 from rsdat.raster.indices import find_index
 from rsdat.raster.inputs import Items, check_request, names_of, ordered
 from rsdat.raster.kernels import check_method
@@ -36,6 +38,7 @@ from rsdat.raster.sources import Source
 Array = NDArray[Any]
 
 
+@checked
 def chain(
     items: Items,
     bands: str | Sequence[str],
@@ -118,6 +121,7 @@ class Chain(RadarSteps, Results):
 
     # --- steps
 
+    @checked
     def mask_clouds(
         self,
         band: str | None = None,
@@ -163,8 +167,13 @@ class Chain(RadarSteps, Results):
             skipped=(*self.skipped, *skipped),
         )
 
+    @checked
     def index(
-        self, formula: str, *, name: str | None = None, keep: bool | str | Sequence[str] = False
+        self,
+        formula: str | Formula,
+        *,
+        name: str | None = None,
+        keep: bool | str | Sequence[str] = False,
     ) -> Chain:
         """An index of each date, known by name (``ndvi``, ``evi`` …) or written as a formula.
 
@@ -174,6 +183,7 @@ class Chain(RadarSteps, Results):
         kept = keep if isinstance(keep, bool) else names_of(keep)
         return self.then(Index(found, name or found.name, kept))
 
+    @checked
     def apply(
         self,
         function: Callable[..., Any],
@@ -215,6 +225,7 @@ class Chain(RadarSteps, Results):
             )
         return self.then(Apply(_callable(function), bands, halo, parameters, dtype))
 
+    @checked
     def mosaic(self, by: str = "solar_day") -> Chain:
         """Items of one day as one image: of overlapping ones the first valid pixel."""
         refuse_without_dates(self.axis, "mosaic")
@@ -222,6 +233,7 @@ class Chain(RadarSteps, Results):
         assert times is not None
         return self.then(Mosaic(members, times, by))
 
+    @checked
     def composite(self, method: str = "median", *, by: str | None = None) -> Chain:
         """Many dates to one image, or to one for each period.
 
@@ -239,6 +251,7 @@ class Chain(RadarSteps, Results):
         members, times = self._grouped(by)
         return self.then(Composite(method, members, times, by))
 
+    @checked
     def clip(self, geometry: Any) -> Chain:
         """Keep what lies in a geometry: GeoJSON in degrees, or a geometry of odc-geo or shapely."""
         return self.then(Clip(geometry_of(geometry)))

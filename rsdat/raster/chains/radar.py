@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from rsdat.arguments import checked
 from rsdat.errors import ConfigError
 from rsdat.raster.chains.water import (
     FREQUENCY_BANDS,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 class RadarSteps:
     """Steps of :class:`~rsdat.raster.chains.builder.Chain` for radar backscatter."""
 
+    @checked
     def water_mask(
         self,
         band: str | None = None,
@@ -73,6 +75,7 @@ class RadarSteps:
             limits = limits_found(chain.plan, band, linear, options)
         return chain.then(WaterMask(band, limits, linear))
 
+    @checked
     def water_frequency(
         self, *, by: str | None = None, candidate: float = 0.1, persistent: float = 0.9
     ) -> Chain:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from rsdat.arguments import checked
 from rsdat.errors import DataError
 
 if TYPE_CHECKING:
     import xarray as xr
+    from distributed import Client
 
     from rsdat.raster.chains.builder import Chain
     from rsdat.raster.estimate import Estimate
@@ -27,6 +29,7 @@ Array = NDArray[Any]
 class Results:
     """What :class:`~rsdat.raster.chains.builder.Chain` ends in."""
 
+    @checked
     def evaluate(self, geobox: GeoBox | None = None) -> Array:
         """Compute it here, in one piece: (band, y, x), or (time, band, y, x) without a composite.
 
@@ -53,9 +56,10 @@ class Results:
             rows, columns = wanted.shape
             whole = (slice(0, rows), slice(0, columns))
             unread(partial(inputs_of, chain.plan), [(whole, computed.skipped)])
-        warn_of([*chain.skipped, *computed.skipped], stacklevel=2)
+        warn_of([*chain.skipped, *computed.skipped], stacklevel=3)
         return computed.values
 
+    @checked
     def to_xarray(self, chunks: Mapping[str, int] | int | None = None) -> xr.DataArray:
         """A lazy DataArray (band, y, x) or (time, band, y, x) on Dask: one task a tile.
 
@@ -67,6 +71,7 @@ class Results:
 
         return to_xarray(cast("Chain", self), chunks)
 
+    @checked
     def to_cog(
         self,
         path: str | os.PathLike[str],
@@ -80,7 +85,7 @@ class Results:
         tags: Mapping[str, str] | None = None,
         tile: int | tuple[int, int] | None = None,
         memory: float | str | None = None,
-        client: Any | None = None,
+        client: Client | None = None,
         progress: Report | bool | None = None,
         resume: bool = True,
         describe: bool = True,
@@ -142,6 +147,7 @@ class Results:
         stored, beside = Stored(dtype, scale, nodata), Beside(describe, preview)
         return to_cog(cast("Chain", self), path, stored, beside, memory, tile, options)
 
+    @checked
     def to_zarr(
         self,
         store: str | os.PathLike[str],
@@ -157,7 +163,7 @@ class Results:
         shard: int | tuple[int, int] | None = None,
         chunk: int = 512,
         memory: float | str | None = None,
-        client: Any | None = None,
+        client: Client | None = None,
         progress: Report | bool | None = None,
         resume: bool = True,
         describe: bool = True,
@@ -196,12 +202,13 @@ class Results:
         stored, beside = Stored(dtype, scale, nodata), Beside(describe, preview)
         return to_zarr(cast("Chain", self), store, stored, beside, memory, options)
 
+    @checked
     def explain(
         self,
         *,
         dtype: str | None = None,
         memory: float | str | None = None,
-        client: Any | None = None,
+        client: Client | None = None,
         zarr: bool = False,
     ) -> Estimate:
         """What writing it would take, before it is begun; opens the first item's files only.
@@ -224,6 +231,7 @@ class Results:
 
         return explain(cast("Chain", self), dtype=dtype, memory=memory, client=client, zarr=zarr)
 
+    @checked
     def preview(self, size: int = 1024, *, time: int = -1) -> Picture:
         """The whole extent at view resolution, in threads of this process; a notebook shows it.
 
@@ -246,12 +254,13 @@ class Results:
 
         return html(cast("Chain", self))
 
+    @checked
     def profile(
         self,
         places: Any,
         *,
         statistics: Sequence[str] = ("mean", "count", "valid_fraction"),
-        client: Any | None = None,
+        client: Client | None = None,
         progress: Report | bool | None = None,
     ) -> xr.Dataset:
         """Its pixels at points and in polygons, as statistics for each date.

@@ -65,7 +65,7 @@ def preview(chain: Chain, size: int, time: int) -> Picture:
     for done in compute(date, _strips(geobox.shape), _kept):
         values[(slice(None), *done.span)] = done.result
         skipped += done.skipped
-    warn_of(skipped, stacklevel=3)
+    warn_of(skipped, stacklevel=4)
     classes = values.dtype.kind in "iu"
     physical = values.astype("float32")
     if classes:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsdat import __version__
+from rsdat.arguments import checked
 from rsdat.errors import RsdatError
 from rsdat.raster.image import Image, Span
 from rsdat.raster.progress import Progress, Report, reporter
@@ -47,6 +48,7 @@ Parts = LocalParts | RemoteParts
 _REMOTE = ("aiohttp", "botocore", "paramiko")
 
 
+@checked
 def write_zarr(
     data: xr.DataArray | xr.Dataset,
     store: str | os.PathLike[str],
