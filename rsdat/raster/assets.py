@@ -60,13 +60,13 @@ def _raster(item: pystac.Item, key: str, size: int) -> Any:
     import xarray as xr
     from odc.geo.xr import xr_coords
 
-    from rsdat.raster.files import attempt, dataset, header
+    from rsdat.raster.files import attempt, borrow, header
     from rsdat.raster.loading import variable_of
     from rsdat.raster.sources import source
 
     first = source(item, key)
     head = header(first)
-    names = attempt(lambda: tuple(dataset(first).descriptions), first)
+    names = attempt(lambda: tuple(borrow(first).dataset.descriptions), first)
     bands = [replace(first, band=number) for number in range(1, len(names) + 1)]
     rows, columns = (_parts(length, size) for length in head.geobox.shape)
     variable = variable_of(

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from rsdat import __version__
 from rsdat.arguments import checked
 from rsdat.errors import ConfigError
-from rsdat.raster.files import settings
 from rsdat.raster.image import Image
 from rsdat.raster.progress import Report, reporter
+from rsdat.raster.settings import settings
 from rsdat.raster.tiles import current_client
 from rsdat.raster.writers.cog import assemble, check, directory_of
 from rsdat.raster.writers.encode import check_compression, codec

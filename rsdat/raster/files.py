@@ -1,10 +1,9 @@
-"""Raster files: their headers, GDAL's settings for reading them, and clear errors."""
+"""Raster files: their headers, and clear errors."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,34 +11,13 @@ import rasterio
 from odc.geo.crs import CRS, CRSError
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
-from rasterio.session import DummySession
 from rasterio.transform import Affine
 
 from rsdat.errors import CredentialError, DataError
 from rsdat.raster import handles
+from rsdat.raster.handles import Opened
 from rsdat.raster.sources import Source
 from rsdat.storage import gdal, is_remote, scrubbed, shown
-
-_EVERYWHERE = {
-    # The blocks we want are read once, in order: a large cache only keeps what is not asked again.
-    "GDAL_CACHEMAX": 64,
-    "GDAL_NUM_THREADS": 1,
-}
-# Not for local files: EMPTY_DIR would hide the .aux.xml beside them.
-_REMOTE = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
-    "GDAL_HTTP_MULTIPLEX": "YES",
-    "GDAL_HTTP_VERSION": "2",
-    "GDAL_INGESTED_BYTES_AT_OPEN": 32768,
-    "GDAL_HTTP_MAX_RETRY": 3,
-    "GDAL_HTTP_RETRY_DELAY": 1,
-    # Without these a server that falls silent holds a worker for ever.
-    "GDAL_HTTP_CONNECTTIMEOUT": 15,
-    "GDAL_HTTP_LOW_SPEED_TIME": 60,
-    "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
-    "VSI_CACHE": True,
-}
 
 T = TypeVar("T")
 
@@ -68,11 +46,19 @@ def header(source: Source) -> Header:
     DataError
         When the file cannot be opened, has no such band, or neither it nor its item has a CRS.
     """
-    return attempt(lambda: describe(dataset(source), source), source)
+    return attempt(lambda: describe(borrow(source), source), source)
 
 
-def describe(opened: Any, source: Source) -> Header:
-    """The header of an open dataset, as one source sees it."""
+def describe(file: Opened, source: Source) -> Header:
+    """The header of an open file, as one source sees it."""
+    asked = source.band, source.declared
+    if asked not in file.headers:
+        file.headers[asked] = _described(file.dataset, source)
+    found: Header = file.headers[asked]
+    return found
+
+
+def _described(opened: Any, source: Source) -> Header:
     if source.band > opened.count:
         raise DataError(
             f"{_place(source)} has {opened.count} bands, and its item means band {source.band}",
@@ -131,29 +117,13 @@ def _grid(opened: Any, source: Source) -> GeoBox:
     return GeoBox(opened.shape, transform, known)
 
 
-def dataset(source: Source, level: int | None = None) -> Any:
-    """The open dataset of a source's file, inside :func:`attempt`; ``level``: of an overview."""
-    return handles.dataset(source.href, level)
-
-
-@contextmanager
-def settings(href: str | None = None) -> Iterator[None]:
-    """GDAL's settings for reading a file; what the user has set in the environment stands.
-
-    Only what belongs to the credential of a remote file does not give way.
-    """
-    remote = href is not None and is_remote(href)
-    wanted = {**_EVERYWHERE, **(_REMOTE if remote else {})}
-    wanted = {key: value for key, value in wanted.items() if key not in os.environ}
-    if href is not None:
-        wanted |= gdal.options(href)
-    # Not rasterio's own session: it would copy AWS keys of the environment into the settings.
-    with rasterio.Env(DummySession(), **wanted):
-        yield
+def borrow(source: Source, level: int | None = None) -> Opened:
+    """A source's file, open, inside :func:`attempt`; ``level``: one of its overviews."""
+    return handles.borrow(source.href, level)
 
 
 def attempt(work: Callable[[], T], source: Source, geobox: GeoBox | None = None) -> T:
-    """Do what reads a source, with GDAL's settings; its errors name item, asset, file and place.
+    """Do what reads a source; its errors name item, asset, file and place.
 
     Raises
     ------
@@ -161,7 +131,7 @@ def attempt(work: Callable[[], T], source: Source, geobox: GeoBox | None = None)
         What GDAL said, in one message.
     """
     try:
-        with settings(source.href), handles.borrowing():
+        with handles.borrowing():
             return work()
     except CredentialError as error:
         message, hint = f"{_place(source)} cannot be read: {error.message}", error.hint

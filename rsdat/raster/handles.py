@@ -1,7 +1,8 @@
-"""Open datasets, shared by the threads of a process, one user at a time, a bounded number.
+"""Open files, shared by the threads of a process, one user at a time, a bounded number.
 
-A GDAL dataset may not be used by two threads at once, and each holds the buffers of its last block:
-some megabytes. So a thread borrows one for as long as it reads, and few idle ones are kept.
+A GDAL dataset may not be used by two threads at once, and one that has read holds the buffers of
+its last block: some megabytes. So a thread borrows one for as long as it reads, and few idle ones
+are kept.
 """
 
 from __future__ import annotations
@@ -17,13 +18,23 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
+from rasterio.windows import Window
 
+from rsdat.raster import blocks
+from rsdat.raster.settings import settings
 from rsdat.storage import gdal, is_remote
 
-#: Bytes of buffers in idle datasets that are kept: a block each. Opening a local file takes a
-#: millisecond; a remote one, requests.
+Array = NDArray[Any]
+
+#: Bytes of idle files that are kept. Opening a local file takes a millisecond; a remote one,
+#: requests.
 KEPT_LOCAL = 40_000_000
 KEPT_REMOTE = 120_000_000
+
+#: What an open file takes beside the buffer of a block: of such alone, 400 are kept, which leaves
+#: room in the 1024 that a process may have open.
+_LEAST = 100_000
 
 #: Seconds after which a remote file is opened anew (two requests): it may have been replaced.
 KEPT_SECONDS = 60
@@ -32,12 +43,50 @@ KEPT_SECONDS = 60
 Key = tuple[str, int | None, tuple[int, int, int] | None]
 
 
-@dataclass(frozen=True, eq=False)
-class _Handle:
-    opened: Any
+@dataclass(eq=False)
+class Opened:
+    """An open file: its dataset, and what has been found out about it."""
+
+    dataset: Any
+    """Of rasterio. Its pixels are read by :meth:`read`."""
+    href: str
+    level: int | None
+    version: tuple[int, int, int] | None
     since: float
-    weight: int
-    """Bytes of its buffer."""
+    """When it was opened, on the monotonic clock."""
+    headers: dict[Any, Any] = field(default_factory=dict)
+    """What has been read of them, by what was asked."""
+    weight: int = _LEAST
+    """Bytes that it takes."""
+    _layouts: dict[int, blocks.Layout | None] = field(default_factory=dict)
+
+    def read(
+        self, band: int, top: int, left: int, height: int, width: int, out: Array | None = None
+    ) -> Array:
+        """Pixels (y, x) of a window inside the file, as stored; ``out`` has the band's type."""
+        if out is None:
+            out = np.empty((height, width), self.dataset.dtypes[band - 1])
+        layout = self._layout(band)
+        if layout is None or not blocks.read(layout, top, left, out):
+            with self.by_gdal() as dataset:
+                dataset.read(band, window=Window(left, top, width, height), out=out)
+        return out
+
+    @contextmanager
+    def by_gdal(self) -> Iterator[Any]:
+        """The dataset, for GDAL to read with its settings."""
+        self.weight = _LEAST + _buffer(self.dataset)
+        with settings(self.href):
+            yield self.dataset
+
+    def _layout(self, band: int) -> blocks.Layout | None:
+        if self.version is None:
+            return None
+        if band not in self._layouts:
+            self._layouts[band] = blocks.layout(
+                self.dataset, self.href, self.version, self.level, band
+            )
+        return self._layouts[band]
 
 
 @dataclass
@@ -48,38 +97,39 @@ class _Idle:
     coarse masks whose blocks several tiles share, then stay open with what GDAL has cached of them.
     """
 
-    kept: OrderedDict[Key, list[_Handle]] = field(default_factory=OrderedDict)
+    kept: OrderedDict[Key, list[Opened]] = field(default_factory=OrderedDict)
     weight: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take(self, key: Key, oldest: float) -> _Handle | None:
+    def take(self, key: Key, oldest: float) -> Opened | None:
         with self.lock:
-            handles = self.kept.get(key, [])
-            while handles:
-                handle = handles.pop()
-                self.weight -= handle.weight
+            while (handle := self._pop(key, -1)) is not None:
                 if handle.since >= oldest:
                     return handle
-                handle.opened.close()
+                handle.dataset.close()
             return None
 
-    def give(self, key: Key, handle: _Handle, most: int) -> None:
-        surplus: list[_Handle] = []
+    def give(self, key: Key, handle: Opened, most: int) -> None:
+        surplus: list[Opened] = []
         with self.lock:
             self.kept.setdefault(key, []).append(handle)
             self.kept.move_to_end(key)
             self.weight += handle.weight
             while self.weight > most:
-                heaviest = max(
-                    (key for key, handles in self.kept.items() if handles),
-                    key=lambda key: self.kept[key][0].weight,
-                )
-                surplus.append(self.kept[heaviest].pop(0))
-                self.weight -= surplus[-1].weight
-            for empty in [key for key, handles in self.kept.items() if not handles]:
-                del self.kept[empty]
+                heaviest = max(self.kept, key=lambda key: self.kept[key][0].weight)
+                surplus += filter(None, [self._pop(heaviest, 0)])
         for one in surplus:
-            one.opened.close()
+            one.dataset.close()
+
+    def _pop(self, key: Key, which: int) -> Opened | None:
+        handles = self.kept.get(key)
+        if not handles:
+            return None
+        handle = handles.pop(which)
+        self.weight -= handle.weight
+        if not handles:
+            del self.kept[key]
+        return handle
 
     def clear(self) -> None:
         with self.lock:
@@ -87,7 +137,7 @@ class _Idle:
             self.kept.clear()
             self.weight = 0
         for one in handles:
-            one.opened.close()
+            one.dataset.close()
 
 
 _local_files, _remote_files = _Idle(), _Idle()
@@ -96,18 +146,18 @@ _borrowed = threading.local()
 
 @contextmanager
 def borrowing() -> Iterator[None]:
-    """Datasets that are opened inside belong to this thread until its end.
+    """Files that are opened inside belong to this thread until its end.
 
     What failed is closed: a dataset may not be what it was after an error.
     """
     outer = getattr(_borrowed, "handles", None)
-    mine: dict[Key, tuple[_Handle, bool]] = {}
+    mine: dict[Key, tuple[Opened, bool]] = {}
     _borrowed.handles = mine
     try:
         yield
     except BaseException:
         for handle, _ in mine.values():
-            handle.opened.close()
+            handle.dataset.close()
         raise
     else:
         for key, (handle, remote) in mine.items():
@@ -117,16 +167,17 @@ def borrowing() -> Iterator[None]:
         _borrowed.handles = outer
 
 
-def dataset(href: str, level: int | None = None) -> Any:
-    """An open dataset for the innermost :func:`borrowing`; ``level`` is one of its overviews.
+def borrow(href: str, level: int | None = None) -> Opened:
+    """An open file for the innermost :func:`borrowing`; ``level`` is one of its overviews.
 
     A local file that was replaced meanwhile, and a remote one after a minute, is opened anew.
     """
     # Asked each time: a secret that has changed is handed on to the datasets that are open.
     path = gdal.gdal_path(href)
     remote = is_remote(href)
-    key = (path, level, _thread(path) if remote else version(href))
-    mine: dict[Key, tuple[_Handle, bool]] = _borrowed.handles
+    seen = None if remote else version(href)
+    key = (path, level, _thread(path) if remote else seen)
+    mine: dict[Key, tuple[Opened, bool]] = _borrowed.handles
     if key not in mine:
         now = time.monotonic()
         found = (_remote_files if remote else _local_files).take(
@@ -134,22 +185,27 @@ def dataset(href: str, level: int | None = None) -> Any:
         )
         if found is None:
             options = {} if level is None else {"overview_level": level}
-            opened = rasterio.open(**gdal.opening(href), **options)
-            found = _Handle(opened, now, _weight(opened))
+            with settings(href):
+                dataset = rasterio.open(**gdal.opening(href), **options)
+            found = Opened(dataset, href, level, seen, now)
+            if remote:
+                found.weight += _buffer(dataset)
         mine[key] = found, remote
-    return mine[key][0].opened
+    return mine[key][0]
 
 
-def _weight(opened: Any) -> int:
-    rows, columns = opened.block_shapes[0]
-    kind = opened.dtypes[0]
+def _buffer(dataset: Any) -> int:
+    """Bytes of a dataset's block."""
+    rows, columns = dataset.block_shapes[0]
+    kind = dataset.dtypes[0]
     # A type that GDAL has and numpy has not.
     size = 4 if kind == "complex_int16" else np.dtype(kind).itemsize
-    return int(rows * columns * size) + 65_536
+    return int(rows * columns * size)
 
 
 def forget() -> None:
-    """Close all idle datasets: the next reading opens its files anew."""
+    """Close all idle files: the next reading opens them anew."""
+    blocks.forget()
     _local_files.clear()
     _remote_files.clear()
 

@@ -17,6 +17,7 @@ from rsdat.arguments import checked
 from rsdat.raster.colours import are_classes, choice, coloured
 from rsdat.raster.files import attempt
 from rsdat.raster.png import png_bytes, texts_of
+from rsdat.raster.settings import settings
 from rsdat.raster.sources import Source
 from rsdat.storage import absolute, followed, gdal, storage_options, write_atomically
 
@@ -97,7 +98,7 @@ def _small_of_file(href: str, max_size: int) -> tuple[list[str], Array, bool]:
 
     Only the bands that are shown are read; the others have no pixels but NaN.
     """
-    with rasterio.open(**gdal.opening(href)) as opened:
+    with settings(href), rasterio.open(**gdal.opening(href)) as opened:
         factor = max(1.0, max(opened.shape) / max_size)
         size = tuple(max(1, round(edge / factor)) for edge in opened.shape)
         names = [str(name or "").lower() for name in opened.descriptions]

@@ -19,7 +19,6 @@ from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS as RasterioCRS
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window
 
 from rsdat.errors import DataError
 from rsdat.raster.coordinates import (
@@ -30,7 +29,8 @@ from rsdat.raster.coordinates import (
     scale_between,
     turned,
 )
-from rsdat.raster.files import Header, attempt, dataset, describe
+from rsdat.raster.files import Header, attempt, borrow, describe
+from rsdat.raster.handles import Opened
 from rsdat.raster.sources import Source
 from rsdat.storage import shown
 
@@ -120,7 +120,7 @@ def read_mask(source: Source, geobox: GeoBox, invalid: Callable[[Array], Array])
     """
 
     def work() -> tuple[Array, Array | None]:
-        head = describe(dataset(source), source)
+        head = describe(borrow(source), source)
         nodata = nodata_of(source, head)
 
         def decide(block: Array) -> Array:
@@ -217,7 +217,7 @@ def _described(
     """What the file says of itself, with its pixels as of :func:`_pixels`."""
 
     def work() -> tuple[Header, Array, Array | None]:
-        head = describe(dataset(source), source)
+        head = describe(borrow(source), source)
         return head, *_pixels(source, head, geobox, resampling, out=out)
 
     return attempt(work, source, geobox)
@@ -276,10 +276,9 @@ def _choose(
     column_in = (columns >= 0) & (columns < grid.width)
     everywhere = bool(row_in.all() and column_in.all())
     if everywhere and change is None and out is not None and _runs(rows) and _runs(columns):
-        window = Window(int(columns[0]), int(rows[0]), len(columns), len(rows))
-        opened.read(source.band, window=window, out=out)
+        opened.read(source.band, int(rows[0]), int(columns[0]), len(rows), len(columns), out)
         return out, None
-    dtype = opened.dtypes[source.band - 1] if change is None else "bool"
+    dtype = head.dtype if change is None else "bool"
     if not (row_in.any() and column_in.any()):
         return np.zeros(tuple(geobox.shape), dtype), np.zeros(tuple(geobox.shape), bool)
     part = _take(opened, source.band, rows[row_in], columns[column_in], change)
@@ -292,7 +291,7 @@ def _choose(
 
 
 def _take(
-    opened: Any,
+    opened: Opened,
     band: int,
     rows: Array,
     columns: Array,
@@ -301,13 +300,13 @@ def _take(
     left, right = int(columns.min()), int(columns.max()) + 1
     height = int(rows.max()) - int(rows.min()) + 1
     if _runs(rows) and _runs(columns):
-        block = opened.read(band, window=Window(left, int(rows[0]), right - left, height))
+        block = opened.read(band, int(rows[0]), left, height, right - left)
         return np.asarray(block if change is None else change(block))
     strips = max(1, -(-height * (right - left) // _STRIP)) if height > 2 * len(rows) else 1
     parts = []
     for some in np.array_split(rows, min(strips, len(rows))):
         top, bottom = int(some.min()), int(some.max()) + 1
-        block = opened.read(band, window=Window(left, top, right - left, bottom - top))
+        block = opened.read(band, top, left, bottom - top, right - left)
         if change is not None:
             block = change(block)
         # Two takes: indexing would leave the columns in front, and all that follows would be slow.
@@ -329,9 +328,7 @@ def _gather(
     values = np.zeros(tuple(geobox.shape), head.dtype if change is None else "bool")
     if taken is None:
         return values, np.zeros(values.shape, bool)
-    opened = dataset(source, taken.level)
-    top, left, height, width = taken.window
-    block = opened.read(source.band, window=Window(left, top, width, height))
+    block = borrow(source, taken.level).read(source.band, *taken.window)
     block = (block if change is None else change(block)).reshape(-1)
     step = max(1, _STRIP // 64 // max(geobox.width, 1))
     for start in range(0, geobox.height, step):  # numpy copies an index before it takes
@@ -340,13 +337,14 @@ def _gather(
     return values, taken.valid
 
 
-def _at_scale(source: Source, head: Header, scale: float) -> tuple[Any, GeoBox]:
+def _at_scale(source: Source, head: Header, scale: float) -> tuple[Opened, GeoBox]:
     """The file, or the coarsest of its overviews that is still as fine as the output."""
     level = overview_level(head.overviews, scale)
     if level is None:
-        return dataset(source), head.geobox
-    opened = dataset(source, level)
-    return opened, GeoBox(opened.shape, opened.transform, head.geobox.crs)
+        return borrow(source), head.geobox
+    opened = borrow(source, level)
+    seen = opened.dataset
+    return opened, GeoBox(seen.shape, seen.transform, head.geobox.crs)
 
 
 def _warp(
@@ -368,17 +366,10 @@ def _warp(
     # GDAL would take the kernel's size from each block's own extent, and its edges would show.
     options["XSCALE"] = head.geobox.width / (grid.width * across)
     options["YSCALE"] = head.geobox.height / (grid.height * down)
-    with WarpedVRT(
-        opened,
-        src_crs=_wrapped(head.geobox),
-        crs=geobox.crs.to_wkt(),
-        transform=geobox.transform,
-        width=geobox.width,
-        height=geobox.height,
-        resampling=Resampling[resampling],
-        tolerance=0.001,
-        **options,
-    ) as warped:
+    options |= {"src_crs": _wrapped(head.geobox), "crs": geobox.crs.to_wkt(), "tolerance": 0.001}
+    options |= {"transform": geobox.transform, "width": geobox.width, "height": geobox.height}
+    options["resampling"] = Resampling[resampling]
+    with opened.by_gdal() as dataset, WarpedVRT(dataset, **options) as warped:
         values = warped.read(source.band)
         if nodata is None:
             return values, warped.read(warped.count) > 0
