@@ -17,13 +17,14 @@ from rsdat.arguments import checked
 from rsdat.errors import ConfigError, DataError
 from rsdat.raster.chains.composites import Composite, Mosaic, refuse_without_dates
 from rsdat.raster.chains.geometry import geometry_of, longitudes
+from rsdat.raster.chains.halos import check_halo
 from rsdat.raster.chains.pixels import Mask
 from rsdat.raster.chains.plan import Plan
 from rsdat.raster.chains.planning import make_plan
 from rsdat.raster.chains.radar import RadarSteps
 from rsdat.raster.chains.results import Results
 from rsdat.raster.chains.stack import times_of, usable
-from rsdat.raster.chains.steps import Apply, Axis, Clip, Index, Step
+from rsdat.raster.chains.steps import Apply, Axis, Clip, Index, Step, reach
 from rsdat.raster.encoding import INTEGERS
 from rsdat.raster.grids import Bounds, in_degrees
 from rsdat.raster.grouping import groups
@@ -203,7 +204,8 @@ class Chain(RadarSteps, Results):
             it has seen no data at all (halo included) is left out.
         halo
             Pixels around the block that it sees as well, and whose results are cut off: a filter
-            of 5 × 5 pixels needs 2.
+            of 5 × 5 pixels needs 2. One larger than the grid is refused before anything is read;
+            of one that has several times a tile's pixels read, :meth:`explain` warns.
         bands_out
             Names of the bands that it gives; without them, those that it is given.
         dtype
@@ -289,8 +291,11 @@ class Chain(RadarSteps, Results):
         ------
         DataError
             They cannot be read; or the bbox, or what is clipped to, does not meet the items.
+        ConfigError
+            A halo is larger than the grid.
         """
         plan = make_plan(self)
+        check_halo(reach(self.steps), plan.geobox)
         for step in self.steps:
             # A grid that was given may lie beside it, as one of many that are looked at.
             given = self.request.geobox is not None

@@ -227,9 +227,15 @@ class Results:
         Estimate
             Printed, it is a short table.
         """
+        from rsdat.raster.chains.halos import tell_costly_halo
+        from rsdat.raster.chains.steps import reach
         from rsdat.raster.estimate import explain
 
-        return explain(cast("Chain", self), dtype=dtype, memory=memory, client=client, zarr=zarr)
+        chain = cast("Chain", self)
+        found = explain(chain, dtype=dtype, memory=memory, client=client, zarr=zarr)
+        rows, columns = map(min, found.tile, found.geobox.shape)
+        tell_costly_halo(reach(chain.steps), (rows, columns))
+        return found
 
     @checked
     def preview(self, size: int = 1024, *, time: int = -1) -> Picture:

@@ -13,6 +13,7 @@ from odc.geo.geom import Geometry
 
 from rsdat.errors import ConfigError, DataError
 from rsdat.raster.chains.geometry import inside, projected
+from rsdat.raster.chains.halos import memory_for
 from rsdat.raster.chains.layers import Layer, floats
 from rsdat.raster.encoding import fill_of, unfit
 from rsdat.raster.indices import Index as Formula
@@ -122,6 +123,12 @@ class Apply:
         self, upstream: Upstream, geobox: GeoBox, axis: Axis, positions: Sequence[int]
     ) -> Iterator[Layer]:
         """Layers of what the function gave; ``halo`` pixels around the block are seen by it."""
+        with memory_for(self.halo, geobox):
+            yield from self._layers(upstream, geobox, axis, positions)
+
+    def _layers(
+        self, upstream: Upstream, geobox: GeoBox, axis: Axis, positions: Sequence[int]
+    ) -> Iterator[Layer]:
         bands = self.after(axis).bands
         wider = geobox.pad(self.halo) if self.halo else geobox
         for layer in upstream(wider, positions):
@@ -200,12 +207,17 @@ def _nothing_seen(values: Array, halo: int) -> Array | None:
     empty: Array = np.logical_and.reduce(np.isnan(values), axis=0)
     if not empty.any():
         return None
-    for axis in (0, 1):
-        size = empty.shape[axis] - 2 * halo
-        empty = np.logical_and.reduce(
-            [empty.take(range(shift, shift + size), axis) for shift in range(2 * halo + 1)]
-        )
+    for _ in range(2):
+        # Each axis in turn, by windows of twice the size until they are as wide as wanted.
+        empty, size = empty.T, 1
+        while (step := min(size, 2 * halo + 1 - size)) > 0:
+            empty, size = empty[:-step] & empty[step:], size + step
     return empty
+
+
+def reach(steps: Sequence[Step]) -> int:
+    """How many pixels beyond a block the functions of all steps see together."""
+    return sum(step.halo for step in steps if isinstance(step, Apply))
 
 
 @dataclass(frozen=True)
