@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,12 @@ from odc.geo.geobox import GeoBox
 
 from rsdat.raster.image import Image
 from rsdat.raster.masks import mask_text
-from rsdat.raster.tiles import cores, current_client
+from rsdat.raster.scratch import place
+from rsdat.raster.tiles import current_client
 
 if TYPE_CHECKING:
     from rsdat.raster.chains.builder import Chain
+    from rsdat.raster.writers.tiling import Tiling
 
 # What the interpreter and the libraries take, as measured, and GDAL's cache of 64 MB.
 _LIBRARIES = 180_000_000
@@ -55,6 +58,10 @@ class Estimate:
     bytes_stored: int
     """An upper bound: with overviews, without compression."""
     outputs: int = 1
+    disk_per_tile: int = 0
+    """What each thread keeps of the dates on a disk; 0: nothing."""
+    scratch: str = ""
+    """Where, in words."""
 
     @property
     def memory_per_worker(self) -> int:
@@ -85,6 +92,7 @@ class Estimate:
             "workers": self.workers,
             "threads": self.threads,
             "memory_per_worker": self.memory_per_worker,
+            "disk_per_worker": self.threads * self.disk_per_tile,
             "bytes_stored": self.bytes_stored,
             "outputs": self.outputs,
         }
@@ -102,9 +110,13 @@ class Estimate:
             f"{self.tile[0]} × {self.tile[1]} pixels",
             "takes": f"{where}{_many(self.threads, 'thread')}, "
             f"up to {size_words(self.memory_per_worker)} of memory{' each' if where else ''}",
+            "keeps": f"up to {size_words(self.threads * self.disk_per_tile)} of the dates on disk"
+            f"{' each' if where else ''}, in {self.scratch}",
             "writes": f"{_many(self.outputs, 'output')}{dates}, up to "
             f"{size_words(self.bytes_stored)}: {', '.join(self.bands)} ({self.dtype})",
         }
+        if not self.disk_per_tile:
+            del rows["keeps"]
         return "\n".join(f"{name:<9} {value}" for name, value in rows.items())
 
 
@@ -115,20 +127,27 @@ def explain(
     memory: float | str | None = None,
     client: Any | None = None,
     zarr: bool = False,
+    beside: str | None = None,
 ) -> Estimate:
-    """What a chain would take; see :meth:`Chain.explain`."""
+    """What a chain would take; see :meth:`Chain.explain`.
+
+    ``beside`` is the output's directory; default the current one.
+    """
     from rsdat.raster.chains.ends import image_of
 
+    beside = beside or os.getcwd()
     image = image_of(chain, dtype, flat=not zarr)
     client = client or current_client()
     nthreads: Mapping[str, int] = client.nthreads() if client is not None else {}
-    own = 1 if client is not None else cores()
-    threads, tile = _in_shards(image, memory, own) if zarr else _in_tiles(chain, image, memory, own)
+    cut = (_in_shards if zarr else _in_tiles)(chain, image, memory, client, beside)
+    threads, tile = cut.threads, cut.shape
     if client is not None:
         threads = max(nthreads.values(), default=1)
     height, width = image.geobox.shape
     shape = (min(tile[0], height), min(tile[1], width))
     tasks = math.ceil(height / tile[0]) * math.ceil(width / tile[1])
+    kept = image.on_disk if cut.on_disk else None
+    each = kept.bytes_per_pixel if kept else image.bytes_per_pixel
     pixel = len(image.bands) * len(image.times or (0,)) * np.dtype(image.dtype).itemsize
     reads = to_read(chain)
     return Estimate(
@@ -150,9 +169,11 @@ def explain(
         workers=len(nthreads),
         threads=max(1, min(threads, tasks)),
         # Beside what the pixels take while they are computed, a tile's numbers are there twice.
-        memory_per_tile=shape[0] * shape[1] * (image.bytes_per_pixel + 2 * pixel),
+        memory_per_tile=shape[0] * shape[1] * (each + 2 * pixel) + (kept.strip if kept else 0),
         memory_of_program=_program(chain),
         bytes_stored=int(height * width * pixel * _OVERVIEWS),
+        disk_per_tile=shape[0] * shape[1] * kept.bytes_on_disk if kept else 0,
+        scratch=_where(client, beside) if kept else "",
     )
 
 
@@ -170,6 +191,8 @@ def together(estimates: Sequence[Estimate], of: int) -> Estimate:
         span=" to ".join(dict.fromkeys((days[0], days[-1]))),
         measured=all(one.measured for one in estimates) and of == len(estimates),
         memory_per_tile=max(one.memory_per_tile for one in estimates),
+        disk_per_tile=max(one.disk_per_tile for one in estimates),
+        scratch=max(one.scratch for one in estimates),
         threads=max(one.threads for one in estimates),
         outputs=of,
     )
@@ -184,23 +207,31 @@ def _program(chain: Chain) -> int:
 
 
 def _in_tiles(
-    chain: Chain, image: Image, memory: float | str | None, threads: int
-) -> tuple[int, tuple[int, int]]:
+    chain: Chain, image: Image, memory: float | str | None, client: Any | None, beside: str | None
+) -> Tiling:
     from rsdat.raster.chains.ends import tiling
     from rsdat.raster.writers.run import tiles
 
     given: dict[str, Any] = {"tile": None, "memory": None, **tiling(chain, image, memory)}
-    return tiles(image, threads, given["tile"], given["memory"])
+    return tiles(image, client, given["tile"], given["memory"], beside)
 
 
 def _in_shards(
-    image: Image, memory: float | str | None, threads: int
-) -> tuple[int, tuple[int, int]]:
+    chain: Chain, image: Image, memory: float | str | None, client: Any | None, beside: str | None
+) -> Tiling:
     from rsdat.raster.chains.ends import bytes_of
+    from rsdat.raster.writers.tiling import Tiling
     from rsdat.raster.writers.zarr_layout import CHUNK, cut
 
-    found = cut(image, None, CHUNK, True, bytes_of(memory), threads)
-    return found.threads, found.levels[0].shard
+    found = cut(image, None, CHUNK, True, bytes_of(memory), client, beside)
+    return Tiling(found.threads, found.levels[0].shard, found.on_disk)
+
+
+def _where(client: Any | None, beside: str) -> str:
+    """Where dates are kept on a disk, in words."""
+    if client is not None:
+        return "the workers' local directories"
+    return place(0, beside) or tempfile.gettempdir()
 
 
 # --- what is read

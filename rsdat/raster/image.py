@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,20 @@ class Computed:
 
 
 @dataclass(frozen=True)
+class OnDisk:
+    """The other way to compute an image of many dates: they are kept on a disk meanwhile."""
+
+    pixels: Callable[[str | None], Callable[[Span], Computed]]
+    """Given the output's directory: the function of a span, which gives the same pixels."""
+    bytes_per_pixel: int
+    """Memory for each pixel of a tile."""
+    strip: int
+    """Memory of a tile besides, however large it is."""
+    bytes_on_disk: int
+    """Bytes on the disk for each pixel of a tile."""
+
+
+@dataclass(frozen=True)
 class Image:
     """A grid, bands, the meaning of the stored numbers, and the function that computes a tile.
 
@@ -58,3 +72,10 @@ class Image:
     """Ids of the items that a tile is made of, where some may be left out."""
     bytes_per_pixel: int = 16
     """Memory that computing one output pixel takes at its peak, all dates and bands included."""
+    on_disk: OnDisk | None = None
+    """How it is computed with less memory, where many dates are kept."""
+
+    def kept_on_disk(self, beside: str | None) -> Image:
+        """The same image, computed with its dates on a disk, ``beside`` the output at the last."""
+        assert self.on_disk is not None
+        return replace(self, pixels=self.on_disk.pixels(beside))

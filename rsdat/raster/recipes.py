@@ -13,7 +13,7 @@ from rsdat.errors import DataError
 from rsdat.raster.chains import Chain, chain
 from rsdat.raster.chains.geometry import longitudes
 from rsdat.raster.chains.stack import times_of
-from rsdat.raster.estimate import Estimate, together
+from rsdat.raster.estimate import Estimate, explain, together
 from rsdat.raster.grids import Bounds
 from rsdat.raster.grouping import check_period, groups
 from rsdat.raster.image import Skipped
@@ -197,8 +197,12 @@ def estimate(run: Run, storage: Storage) -> Estimate:
     for job in run.jobs[::step]:
         try:
             found.append(
-                job.chain.explain(
-                    dtype=storage.dtype, memory=storage.memory, zarr=is_store(job.path)
+                explain(
+                    job.chain,
+                    dtype=storage.dtype,
+                    memory=storage.memory,
+                    zarr=is_store(job.path),
+                    beside=os.path.dirname(os.path.abspath(job.path)),
                 )
             )
         except DataError as error:

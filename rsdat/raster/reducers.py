@@ -92,7 +92,7 @@ def composite(
     return _by_period(dataset, method, by, options)[name].rename(ds.name)
 
 
-def _by_period(ds: xr.Dataset, method: str, by: str | None, options: dict[str, str]) -> xr.Dataset:
+def _by_period(ds: xr.Dataset, method: str, by: str | None, options: dict[str, Any]) -> xr.Dataset:
     dated = {name: one for name, one in ds.data_vars.items() if "time" in one.dims}
     if not dated or not ds.sizes["time"]:
         raise ConfigError(
@@ -157,7 +157,7 @@ def _longitude(ds: xr.Dataset) -> float:
 
 
 def _composited(
-    variables: dict[Any, xr.DataArray], method: str, days: Array, options: dict[str, str]
+    variables: dict[Any, xr.DataArray], method: str, days: Array, options: dict[str, Any]
 ) -> dict[Any, xr.DataArray]:
     if method not in _SPECTRAL:
         return {
@@ -168,7 +168,7 @@ def _composited(
 
 
 def _applied(
-    variables: dict[Any, xr.DataArray], method: str, days: Array, options: dict[str, str]
+    variables: dict[Any, xr.DataArray], method: str, days: Array, options: dict[str, Any]
 ) -> dict[Any, xr.DataArray]:
     """Variables that are reduced together."""
     names = tuple(map(str, variables))
@@ -207,7 +207,7 @@ def _reduce(
     names: tuple[str, ...],
     numbers: Sequence[tuple[float, float, float | None]],
     days: Array,
-    options: dict[str, str],
+    options: dict[str, Any],
 ) -> Any:
     # apply_ufunc moves the reduced axis to the end; the kernels want it in front.
     stacks = [np.moveaxis(plane, -1, 0) for plane in planes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -14,7 +15,8 @@ from odc.geo.geobox import GeoBox
 from rsdat.errors import ConfigError
 from rsdat.raster.chains.layers import PLAIN, Layer, floats
 from rsdat.raster.chains.steps import Axis, Upstream
-from rsdat.raster.kernels import Reducer, reducer, result_bands
+from rsdat.raster.kernels import Disk, Reducer, reducer, result_bands
+from rsdat.raster.scratch import Scratch
 
 Array = NDArray[Any]
 Groups = tuple[tuple[int, ...], ...]
@@ -39,6 +41,10 @@ class Composite:
     groups: Groups
     times: NDArray[np.datetime64] | None
     by: str | None = None
+    scratch: Scratch | None = None
+    """Where the dates of a block are kept, if not in memory."""
+    depth: int = 1
+    """About how many dates lie over one another, where there is ``scratch``."""
 
     def after(self, axis: Axis) -> Axis:
         """The bands of the method, and the groups as times."""
@@ -54,15 +60,30 @@ class Composite:
             members = self.groups[position]
             if self.method == "most_recent":  # the first one, looked for from the end
                 members = members[::-1]
-            try:
-                values = self._reduced(upstream(geobox, members), axis, tuple(geobox.shape))
-            except _Mixed:
-                layers = (_as_floats(layer) for layer in upstream(geobox, members))
-                values = self._reduced(layers, axis, tuple(geobox.shape))
+            with nullcontext() if self.scratch is None else self.scratch.lend() as files:
+                disk = None if files is None else Disk(files, min(len(members), self.depth))
+                values = self._image(upstream, geobox, axis, members, disk)
             if values is not None:
                 yield floats(position, bands, values)
 
-    def _reduced(self, layers: Iterator[Layer], axis: Axis, shape: tuple[int, int]) -> Array | None:
+    def _image(
+        self,
+        upstream: Upstream,
+        geobox: GeoBox,
+        axis: Axis,
+        members: Sequence[int],
+        disk: Disk | None,
+    ) -> Array | None:
+        shape = tuple(geobox.shape)
+        try:
+            return self._reduced(upstream(geobox, members), axis, shape, disk)
+        except _Mixed:
+            layers = (_as_floats(layer) for layer in upstream(geobox, members))
+            return self._reduced(layers, axis, shape, disk)
+
+    def _reduced(
+        self, layers: Iterator[Layer], axis: Axis, shape: tuple[int, int], disk: Disk | None
+    ) -> Array | None:
         made: Reducer | None = None
         meaning: tuple[Any, ...] | None = None
         assert axis.times is not None
@@ -71,7 +92,7 @@ class Composite:
             if given.values.dtype.name not in _DIRECT:
                 given = _as_floats(given)
             if made is None:
-                meaning, made = _meaning(given), self._reducer(given.bands, shape, given)
+                meaning, made = _meaning(given), self._reducer(given.bands, shape, given, disk)
             elif _meaning(given) != meaning:
                 raise _Mixed
             made.add(given.values, given.missing, _day(axis.times[given.index]))
@@ -79,11 +100,15 @@ class Composite:
                 break
             del layer, given  # no block of the last date beside the result
         if made is None and self.method == "count":  # nothing seen is a number, too
-            made = self._reducer(axis.bands, shape, None)
+            made = self._reducer(axis.bands, shape, None, disk)
         return None if made is None else made.result()
 
     def _reducer(
-        self, bands: tuple[str, ...], shape: tuple[int, int], layer: Layer | None
+        self,
+        bands: tuple[str, ...],
+        shape: tuple[int, int],
+        layer: Layer | None,
+        disk: Disk | None,
     ) -> Reducer:
         numbers = layer.numbers if layer else (PLAIN,) * len(bands)
         return reducer(
@@ -93,6 +118,7 @@ class Composite:
             dtype=layer.values.dtype.name if layer else "float32",
             scales=tuple(scale for scale, _ in numbers),
             offsets=tuple(offset for _, offset in numbers),
+            disk=disk,
         )
 
     def words(self) -> dict[str, Any]:

@@ -20,15 +20,27 @@ from rsdat.errors import ConfigError
 from rsdat.raster.chains.composites import Composite, Mosaic
 from rsdat.raster.chains.plan import Plan
 from rsdat.raster.chains.planning import announced
-from rsdat.raster.chains.sizes import EDGES, MEMORY, blocks_of, bytes_per_pixel, cut, far, tile_edge
+from rsdat.raster.chains.sizes import (
+    MEMORY,
+    USUAL,
+    blocks_of,
+    bytes_per_pixel,
+    cut,
+    dates_of,
+    far,
+    takes,
+    tile_edge,
+)
 from rsdat.raster.chains.stack import first_headers
 from rsdat.raster.chains.steps import Apply, Clip
 from rsdat.raster.chains.water import FREQUENCY_BANDS, WaterMask
 from rsdat.raster.encoding import Encoding, encoding
 from rsdat.raster.grids import asked_chunks
 from rsdat.raster.handles import version
-from rsdat.raster.image import Image, Span
+from rsdat.raster.image import Computed, Image, OnDisk, Span
+from rsdat.raster.kernels import stacks
 from rsdat.raster.provenance import Beside, check_free, finish
+from rsdat.raster.scratch import Scratch
 from rsdat.raster.skips import warn_of
 from rsdat.storage import is_remote
 
@@ -72,11 +84,31 @@ def image_of(
         pixels=plan.pixels,
         token=token(chain, plan),
         times=None if times is None else tuple(times),
-        blocks=blocks_of(plan, head) or (EDGES[0], EDGES[0]),
+        blocks=blocks_of(plan, head) or (USUAL, USUAL),
         waits=far(plan),
         inputs=partial(inputs_of, plan) if plan.reader.skip else None,
         bytes_per_pixel=bytes_per_pixel(plan, head.dtype),
+        on_disk=_on_disk(plan, head.dtype),
     )
+
+
+def _on_disk(plan: Plan, dtype: str) -> OnDisk | None:
+    """How a chain is computed with the dates of its composites on a disk."""
+    if not any(isinstance(step, Composite) and stacks(step.method) for step in plan.steps):
+        return None
+    needed = takes(plan, dtype, scratch=True)
+    return OnDisk(partial(_with_scratch, plan), needed.memory, needed.strip, needed.disk)
+
+
+def _with_scratch(plan: Plan, beside: str | None) -> Callable[[Span], Computed]:
+    scratch = Scratch(beside)
+    steps = tuple(
+        replace(step, scratch=scratch, depth=dates_of(step, plan))
+        if isinstance(step, Composite) and stacks(step.method)
+        else step
+        for step in plan.steps
+    )
+    return replace(plan, steps=steps).pixels
 
 
 def inputs_of(plan: Plan, span: Span) -> list[str]:

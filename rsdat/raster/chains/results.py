@@ -106,7 +106,8 @@ class Results:
             Rows and columns of the tiles, multiples of 512, instead of ``memory``.
         memory
             Bytes that the tiles in work may take together (on a cluster: in one worker's thread);
-            a number, or a text such as ``2GB``.
+            a number, or a text such as ``2GB``. Dates of a median, percentile or medoid that do
+            not fit are kept on a local disk meanwhile (``TMPDIR``).
         client
             The Dask client to compute on; default the current one (a session's workers), else
             threads of this process.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,9 @@ from odc.geo.geobox import GeoBox
 from rsdat.raster.chains.composites import Composite, Mosaic
 from rsdat.raster.chains.pixels import AHEAD
 from rsdat.raster.chains.plan import Plan
-from rsdat.raster.chains.steps import Apply
+from rsdat.raster.chains.steps import Apply, Clip
 from rsdat.raster.kernels import bytes_per_pixel as state
+from rsdat.raster.kernels import on_disk, stacks
 from rsdat.storage import is_remote
 
 if TYPE_CHECKING:
@@ -30,33 +32,68 @@ _MAPS = 28
 #: Smallest and largest edge of a default tile, in pixels.
 EDGES = (512, 2048)
 
-# Where tiles are whole source blocks, larger ones only take memory.
-_USUAL = 1024
+#: Where tiles are whole source blocks, larger ones only take memory; where they cut blocks, smaller
+#: ones decode most of them several times.
+USUAL = 1024
+
+
+@dataclass(frozen=True)
+class Takes:
+    """What a tile of a chain takes at the peak, within what numpy and the decoder add."""
+
+    memory: int
+    """Bytes for each pixel."""
+    strip: int = 0
+    """Bytes of memory besides, however large it is."""
+    disk: int = 0
+    """Bytes on a disk for each pixel."""
 
 
 def bytes_per_pixel(plan: Plan, dtype: str) -> int:
-    """Bytes that one pixel of the result takes while its tile is computed, at the peak.
+    """Bytes that one pixel of the result takes while its tile is computed, all in memory.
 
-    ``dtype`` is that of the bands in the files. An upper bound, within what numpy's temporaries and
-    the decoder add.
+    ``dtype`` is that of the bands in the files.
     """
-    size = np.dtype(dtype).itemsize
+    return takes(plan, dtype, scratch=False).memory
+
+
+def takes(plan: Plan, dtype: str, *, scratch: bool) -> Takes:
+    """What a tile takes; with ``scratch``, where composites keep their dates on a disk."""
     bands = len(plan.axes[0].bands)
-    layer = bands * (size + 1) + len(plan.reader.masks) * 2
+    layer = bands * (np.dtype(dtype).itemsize + 1) + len(plan.reader.masks) * 2
     held = layer * (AHEAD if far(plan) else 2)
+    strip = disk = 0
     if any(grid.crs != plan.geobox.crs for grid in plan.grids):
         held += _MAPS
-    for step, axis in zip(plan.steps, plan.axes, strict=False):
+    for place, (step, axis) in enumerate(zip(plan.steps, plan.axes, strict=False)):
         if isinstance(step, Composite):
-            dates = min(max(len(group) for group in step.groups), _depth(plan))
-            held += state(step.method, dates, len(axis.bands), dtype if bands else "float32")
+            dates, kind = dates_of(step, plan), _layer_type(plan, place, dtype)
+            if scratch and stacks(step.method):
+                kept = on_disk(step.method, dates, len(axis.bands), kind)
+                held, strip, disk = held + kept.memory, strip + kept.strip, disk + kept.disk
+            else:
+                held += state(step.method, dates, len(axis.bands), kind)
         elif isinstance(step, Apply):
             held += 3 * 4 * len(axis.bands)
         elif isinstance(step, Mosaic):
             held += 2 * layer
     times = 1 if plan.axis.times is None else len(plan.axis.times)
     out = np.dtype(plan.encoding.dtype).itemsize
-    return held + times * len(plan.axis.bands) * out
+    return Takes(held + times * len(plan.axis.bands) * out, strip, disk)
+
+
+def dates_of(step: Composite, plan: Plan) -> int:
+    """About how many dates of a group lie over one another."""
+    return min(max(len(group) for group in step.groups), _depth(plan))
+
+
+def _layer_type(plan: Plan, place: int, dtype: str) -> str:
+    """The numbers that a step is handed: as stored while only order matters, else physical."""
+    if not all(isinstance(step, Clip | Mosaic) for step in plan.steps[:place]):
+        return "float32"
+    bands = zip(*plan.reader.stack.sources, strict=True)
+    meanings = ({(one.scale, one.offset) for one in band} for band in bands)
+    return "float32" if any(len(found) > 1 for found in meanings) else dtype
 
 
 def far(plan: Plan) -> bool:
@@ -127,7 +164,7 @@ def tile_edge(
     again = again or blocks is None
     longest = math.sqrt((memory or (_MEMORY_CUT if again else MEMORY)) / max(per_pixel, 1))
     step = EDGES[0] if blocks is None else max(blocks)
-    best = max(step, EDGES[1] // step * step) if again else -(-_USUAL // step) * step
+    best = max(step, EDGES[1] // step * step) if again else -(-USUAL // step) * step
     for unit in (step, EDGES[0], 256, 128, 64):
         if longest >= unit:
             return int(min(longest, best) // unit * unit)

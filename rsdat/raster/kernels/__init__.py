@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rsdat.raster.kernels.kept import Disk, strip_bytes
 from rsdat.raster.kernels.methods import (
     METHODS,
     by_order,
@@ -17,7 +20,18 @@ from rsdat.raster.kernels.methods import (
 )
 from rsdat.raster.kernels.stored import Stored
 
-__all__ = ["METHODS", "Reducer", "bytes_per_pixel", "check_method", "reducer", "result_bands"]
+__all__ = [
+    "METHODS",
+    "Disk",
+    "OnDisk",
+    "Reducer",
+    "bytes_per_pixel",
+    "check_method",
+    "on_disk",
+    "reducer",
+    "result_bands",
+    "stacks",
+]
 
 Array = NDArray[Any]
 
@@ -63,6 +77,7 @@ def reducer(
     offsets: tuple[float, ...],
     red: str = "red",
     nir: str = "nir",
+    disk: Disk | None = None,
 ) -> Reducer:
     """A reducer for layers of one grid.
 
@@ -81,6 +96,8 @@ def reducer(
         differ, hand over physical float32, with 1 and 0.
     red, nir
         Which bands ``max_ndvi`` takes.
+    disk
+        Where a method that :func:`stacks` keeps its dates; None: in memory.
 
     Returns
     -------
@@ -90,6 +107,8 @@ def reducer(
     result_bands(method, bands)
     stored = Stored(bands, shape, str(np.dtype(dtype)), scales, offsets)
     make = maker_of(method, red, nir)
+    if disk is not None and stacks(method):
+        make = partial(make, disk=disk)
     if by_order(method) and any(scale < 0 for scale in scales):
         return _Physical(make, stored)
     made: Reducer = make(stored)
@@ -131,6 +150,36 @@ def bytes_per_pixel(method: str, dates: int, bands: int, dtype: str) -> int:
     dtype
         Of the layers.
     """
-    kind = kind_of(method)
-    out = len(result_bands(method, tuple(map(str, range(bands)))))
-    return int(kind.state(dates, bands, np.dtype(dtype).itemsize)) + 4 * out
+    state = kind_of(method).state(dates, bands, np.dtype(dtype).itemsize)
+    return int(state) + _result_bytes(method, bands)
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """What a reducer takes that keeps its dates on a disk."""
+
+    memory: int
+    """Bytes for each pixel of the grid: one layer, what is kept besides, and the result."""
+    strip: int
+    """Bytes of memory however large the grid is: all dates of a strip."""
+    disk: int
+    """Bytes on the disk for each pixel."""
+
+
+def on_disk(method: str, dates: int, bands: int, dtype: str) -> OnDisk:
+    """What a reducer takes that keeps its dates on a disk; of a method that :func:`stacks`."""
+    kind, size = kind_of(method), np.dtype(dtype).itemsize
+    return OnDisk(
+        int(kind.state(1, bands, size)) + _result_bytes(method, bands),
+        strip_bytes(dates, kind.together(bands, size)),
+        int(dates * kind.date(bands, size)),
+    )
+
+
+def stacks(method: str) -> bool:
+    """Whether a method keeps every date until its result."""
+    return bool(kind_of(method).stacks)
+
+
+def _result_bytes(method: str, bands: int) -> int:
+    return 4 * len(result_bands(method, tuple(map(str, range(bands)))))

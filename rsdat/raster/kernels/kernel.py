@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rsdat.raster.kernels.kept import Disk, kept
 from rsdat.raster.kernels.stored import Stored
 
 Array = NDArray[Any]
@@ -45,3 +46,35 @@ class Kernel:
 
     def _result(self) -> NDArray[np.float32]:
         raise NotImplementedError
+
+
+class Stacking(Kernel):
+    """A reducer that keeps every date until its result: in memory, or on a disk."""
+
+    stacks = True
+
+    def __init__(self, stored: Stored, disk: Disk | None = None) -> None:
+        super().__init__(stored)
+        self._disk = disk
+        bands, together = len(stored.bands), self.together(len(stored.bands), stored.itemsize)
+        self._layers = kept(bands, stored.size, stored.dtype, disk, together)
+
+    @staticmethod
+    def date(bands: int, itemsize: int) -> int:
+        """Bytes that each date keeps for each pixel."""
+        return bands * itemsize
+
+    @staticmethod
+    def beside(bands: int, itemsize: int) -> int:
+        """Bytes that are kept for each pixel besides, however many dates there are."""
+        raise NotImplementedError
+
+    @staticmethod
+    def together(bands: int, itemsize: int) -> int:
+        """Bytes of one date's pixel that a strip of the result needs at once."""
+        return itemsize
+
+    @classmethod
+    def state(cls, dates: int, bands: int, itemsize: int) -> int:
+        """Every date, and what is kept besides."""
+        return dates * cls.date(bands, itemsize) + cls.beside(bands, itemsize)

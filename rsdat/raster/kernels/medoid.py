@@ -2,54 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rsdat.raster.kernels.kernel import Kernel
+from rsdat.raster.kernels.kept import Disk, kept
+from rsdat.raster.kernels.kernel import Stacking
 from rsdat.raster.kernels.stored import Stored, bits, replace, strip_length
 
 Array = NDArray[Any]
 
 
-class Medoid(Kernel):
+class Medoid(Stacking):
     """The date whose spectrum is nearest to those of all the others (Flood 2013).
 
     Of each pixel's dates that are valid in all bands, the one with the smallest sum of Euclidean
     distances to the others, in physical units and float32; ties go to the earliest date.
     """
 
-    stacks = True
-
-    def __init__(self, stored: Stored) -> None:
-        super().__init__(stored)
-        self._layers: list[tuple[float, Array, Array | None]] = []
+    def __init__(self, stored: Stored, disk: Disk | None = None) -> None:
+        super().__init__(stored, disk)
+        together = self.together(len(stored.bands), stored.itemsize)
+        self._flags = kept(1, stored.size, "bool", disk, together)
+        self._days: list[float] = []
+        self._flagged: list[int | None] = []  # where among the flags those of a date are
 
     @staticmethod
-    def state(dates: int, bands: int, itemsize: int) -> int:
-        """Every date with a flag."""
-        return dates * (bands * itemsize + 1)
+    def date(bands: int, itemsize: int) -> int:
+        """The numbers and a flag."""
+        return bands * itemsize + 1
+
+    @staticmethod
+    def beside(bands: int, itemsize: int) -> int:
+        """Nothing."""
+        return 0
+
+    @staticmethod
+    def together(bands: int, itemsize: int) -> int:
+        """All bands and the flag."""
+        return bands * itemsize + 1
 
     def _add(self, values: Array, missing: Array | None, when: float) -> None:
-        absent: Array | None = None
-        if missing is not None or self.stored.floating:
-            absent = np.zeros(self.stored.size, bool)
-            length = strip_length(2, 4)
-            for _, place, _, part in self.stored.parts(values, missing, length):
-                if part is not None:
-                    absent[place] |= part
-        self._layers.append((when, values.reshape(len(self.stored.bands), -1), absent))
+        self._days.append(when)
+        self._layers.append(values.reshape(len(self.stored.bands), -1))
+        if missing is None and not self.stored.floating:
+            self._flagged.append(None)
+            return
+        absent = np.zeros(self.stored.size, bool)
+        length = strip_length(2, 4)
+        for _, place, _, part in self.stored.parts(values, missing, length):
+            if part is not None:
+                absent[place] |= part
+        self._flagged.append(len(self._flags))
+        self._flags.append(absent[None])
 
     def _result(self) -> NDArray[np.float32]:
-        stored = self.stored
-        layers = sorted(self._layers, key=lambda layer: layer[0])
+        stored, dates = self.stored, len(self._layers)
         result = stored.empty_result()
         result.fill(np.nan)
-        length = strip_length(max(1, len(layers)) * (len(stored.bands) + 2), 4)
-        for start in range(0, stored.size if layers else 0, length):
-            place = slice(start, start + length)
-            spectra, valid = self._strip(layers, place)
+        if not dates:
+            return result
+        order = sorted(range(dates), key=self._days.__getitem__)
+        length = strip_length(dates * (len(stored.bands) + 2), 4)
+        for place, planes, flags in self._strips(length):
+            spectra, valid = self._spectra(order, planes, flags)
             with np.errstate(over="ignore", invalid="ignore"):  # of infinities and the like
                 costs = _costs(spectra, valid)
             costs[~valid] = np.inf
@@ -60,20 +78,35 @@ class Medoid(Kernel):
             result[:, place][:, ~valid.any(axis=0)] = np.nan
         return result
 
-    def _strip(self, layers: list[Any], place: slice) -> tuple[Array, Array]:
+    def _strips(self, length: int) -> Iterator[tuple[slice, list[list[Array]], list[Array]]]:
+        """All dates of a few pixels: their numbers, band by band, and the flags there are."""
+        numbers = self._layers.strips(range(len(self.stored.bands)), length)
+        if not len(self._flags):
+            for place, planes in numbers:
+                yield place, planes, []
+            return
+        for (place, planes), (_, (flags,)) in zip(
+            numbers, self._flags.strips((0,), length), strict=True
+        ):
+            yield place, planes, flags
+
+    def _spectra(
+        self, order: list[int], planes: list[list[Array]], flags: list[Array]
+    ) -> tuple[Array, Array]:
         """Spectra ``(date, band, pixel)``, zero where not valid, and ``(date, pixel)`` valid."""
-        stored = self.stored
-        width = len(range(stored.size)[place])
-        spectra = np.empty((len(layers), len(stored.bands), width), "float32")
-        valid = np.ones((len(layers), width), bool)
-        for date, (_, values, absent) in enumerate(layers):
-            for band in range(len(stored.bands)):
-                spectra[date, band] = stored.physical(values[band, place], band)
-            if absent is not None:
-                np.logical_not(absent[place], out=valid[date])
-                where = bits(absent[place], np.dtype("u4"))
-                for plane in spectra[date]:
-                    replace(plane.view("u4"), np.uint32(0), where)
+        width = len(planes[0][0])
+        spectra = np.empty((len(order), len(planes), width), "float32")
+        valid = np.ones((len(order), width), bool)
+        for row, date in enumerate(order):
+            for band, plane in enumerate(planes):
+                spectra[row, band] = self.stored.physical(plane[date], band)
+            flagged = self._flagged[date]
+            if flagged is not None:
+                absent = flags[flagged]
+                np.logical_not(absent, out=valid[row])
+                where = bits(absent, np.dtype("u4"))
+                for one in spectra[row]:
+                    replace(one.view("u4"), np.uint32(0), where)
         return spectra, valid
 
 

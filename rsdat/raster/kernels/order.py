@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsdat.raster.kernels.kernel import Kernel
+from rsdat.raster.kernels.kept import Disk
+from rsdat.raster.kernels.kernel import Stacking
 from rsdat.raster.kernels.networks import selection
 from rsdat.raster.kernels.stored import Stored, bits, replaced, strip_length
 
@@ -18,8 +19,12 @@ Array = NDArray[Any]
 #: and numpy's sort of short rows are equal; at 300 the sort is 1.5 times faster.
 _NETWORK_DATES = 128
 
+#: Fewer pixels a strip make so short calls that two threads wait for the interpreter's lock: 100
+#: dates of 16 bits took twice as long with half of these.
+_NETWORK_STRIP = 1 << 15
 
-class Median(Kernel):
+
+class Median(Stacking):
     """Median of the valid dates; of an even number, the mean of the two in the middle.
 
     A pixel's missing values are filled by turns with the lowest and the highest number there is,
@@ -28,18 +33,15 @@ class Median(Kernel):
     filling sorts beside it, and which of the two is taken makes no difference.
     """
 
-    stacks = True
-
-    def __init__(self, stored: Stored) -> None:
-        super().__init__(stored)
-        self._layers: list[Array] = []
+    def __init__(self, stored: Stored, disk: Disk | None = None) -> None:
+        super().__init__(stored, disk)
         self._filling: Array | None = None  # what stands for a pixel's next missing value
         self._empty: Array | None = None
 
     @staticmethod
-    def state(dates: int, bands: int, itemsize: int) -> int:
-        """Every date, and a filling and a flag."""
-        return bands * (dates * itemsize + itemsize + 1)
+    def beside(bands: int, itemsize: int) -> int:
+        """A filling and a flag."""
+        return bands * (itemsize + 1)
 
     def _add(self, values: Array, missing: Array | None, when: float) -> None:
         stored = self.stored
@@ -52,7 +54,7 @@ class Median(Kernel):
             shape = (len(stored.bands), stored.size)
             self._filling = np.full(shape, stored.lowest, stored.word)
             self._empty = np.full(shape, not self._layers)
-        layer = np.empty((len(stored.bands), stored.size), stored.dtype)
+        layer = self._layers.room()
         flip = stored.lowest ^ stored.highest
         length = strip_length(6, stored.itemsize)
         for band, place, part, absent in stored.parts(values, missing, length):
@@ -83,9 +85,8 @@ class Median(Kernel):
             pair = (lower, lower if dates % 2 else upper)
         pick = OrderStatistics(dates, pair, stored)
         for band in range(len(stored.bands)):
-            for start in range(0, stored.size, pick.length):
-                place = slice(start, start + pick.length)
-                low, high = pick([layer[band, place] for layer in self._layers])
+            for place, (layers,) in self._layers.strips((band,), pick.length):
+                low, high = pick(layers)
                 if self._filling is not None:
                     low, high = self._alone(low, high, self._filling[band, place])
                 middle = stored.physical(low, band)
@@ -111,21 +112,18 @@ class Median(Kernel):
         return replaced(low.view(word), high.view(word), bits(odd, word)).view(low.dtype), high
 
 
-class Percentile(Kernel):
+class Percentile(Stacking):
     """Percentile of the valid dates, linear between two of them (Hyndman and Fan 1996, type 7)."""
 
-    stacks = True
-
-    def __init__(self, stored: Stored, percent: float) -> None:
-        super().__init__(stored)
+    def __init__(self, stored: Stored, disk: Disk | None = None, *, percent: float) -> None:
+        super().__init__(stored, disk)
         self._percent = percent
-        self._layers: list[Array] = []
         self._missing: Array | None = None  # how many dates
 
     @staticmethod
-    def state(dates: int, bands: int, itemsize: int) -> int:
-        """Every date, and a count."""
-        return bands * (dates * itemsize + 2)
+    def beside(bands: int, itemsize: int) -> int:
+        """A count."""
+        return bands * 2
 
     def _add(self, values: Array, missing: Array | None, when: float) -> None:
         stored = self.stored
@@ -135,7 +133,7 @@ class Percentile(Kernel):
         shape = (len(stored.bands), stored.size)
         if self._missing is None:
             self._missing = np.zeros(shape, "uint16")
-        layer = np.empty(shape, stored.dtype)
+        layer = self._layers.room()
         length = strip_length(6, stored.itemsize)
         for band, place, part, absent in stored.parts(values, missing, length):
             target = layer[band, place]
@@ -165,9 +163,8 @@ class Percentile(Kernel):
         pick = OrderStatistics(dates, tuple(places), stored)
         rows = np.searchsorted(places, [below, above])
         for band in range(len(stored.bands)):
-            for start in range(0, stored.size, pick.length):
-                place = slice(start, start + pick.length)
-                ordered = np.stack(pick([layer[band, place] for layer in self._layers]))
+            for place, (layers,) in self._layers.strips((band,), pick.length):
+                ordered = np.stack(pick(layers))
                 valid: Any = dates
                 if self._missing is not None:
                     valid = dates - self._missing[band, place].astype("intp")
@@ -206,7 +203,7 @@ class OrderStatistics:
             self._pick = self._by_rows
         else:
             self._program = selection(dates, places)
-            self.length = strip_length(self._program.scratch, stored.itemsize)
+            self.length = strip_length(self._program.scratch, stored.itemsize, _NETWORK_STRIP)
             self._scratch = np.empty((self._program.scratch, self.length), stored.dtype)
             self._pick = self._by_network
 

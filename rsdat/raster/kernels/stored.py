@@ -23,10 +23,10 @@ _WORKING_SET = 4 << 20
 _SHORTEST, _LONGEST = 1 << 13, 1 << 17
 
 
-def strip_length(arrays: int, itemsize: int) -> int:
+def strip_length(arrays: int, itemsize: int, shortest: int = _SHORTEST) -> int:
     """Pixels that are worked on together, a power of two."""
     length = _LONGEST
-    while length > _SHORTEST and length * arrays * itemsize > _WORKING_SET:
+    while length > shortest and length * arrays * itemsize > _WORKING_SET:
         length //= 2
     return length
 

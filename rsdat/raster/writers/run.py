@@ -25,6 +25,7 @@ from rsdat.raster.writers.encode import BLOCK, Codec
 from rsdat.raster.writers.making import MakePart, Making, Rest
 from rsdat.raster.writers.parts import Part, load, store
 from rsdat.raster.writers.pyramid import Pass, edges, merged, passes, tile_shape
+from rsdat.raster.writers.tiling import Budget, Tiling, fitting, room_beside
 from rsdat.raster.writers.workroom import Workroom, cannot_write
 from rsdat.storage import is_remote, shown
 
@@ -112,41 +113,54 @@ def job(
         # Its name would be given to a file: root can do that to /dev/stdout.
         raise ConfigError(f"output {target} is no file", hint="name one: composite.tif")
     height, width = image.geobox.shape
-    threads, shape = tiles(image, 1 if client is not None else cores(), tile, memory)
+    cut = tiles(image, client, tile, memory, str(target.parent))
+    if cut.on_disk:
+        image = image.kept_on_disk(str(target.parent))
     if hasattr(image.pixels, "dask"):
         data: Any = image.pixels
         data = data if data.ndim == 3 else data[None]
         rows, columns = (
-            merged(sizes, side) for sizes, side in zip(data.chunks[-2:], shape, strict=True)
+            merged(sizes, side) for sizes, side in zip(data.chunks[-2:], cut.shape, strict=True)
         )
         whole = {0: -1, 1: tuple(np.diff(rows).tolist()), 2: tuple(np.diff(columns).tolist())}
         image = replace(image, pixels=data.rechunk(whole))
     else:
-        rows, columns = edges(height, shape[0]), edges(width, shape[1])
-    return Job(image, target, codec, method, passes(height, width, rows, columns), threads)
+        rows, columns = edges(height, cut.shape[0]), edges(width, cut.shape[1])
+    return Job(image, target, codec, method, passes(height, width, rows, columns), cut.threads)
 
 
 def tiles(
-    image: Image, threads: int, tile: int | tuple[int, int] | None, memory: int | None
-) -> tuple[int, tuple[int, int]]:
-    """How many tiles to compute at once, and their shape."""
+    image: Image,
+    client: Any | None,
+    tile: int | tuple[int, int] | None,
+    memory: int | None,
+    beside: str | None,
+) -> Tiling:
+    """How many tiles to compute at once, their shape, and where their dates are kept.
+
+    With a client the memory is that of each of its threads, and workers know their disks.
+    """
+    threads = 1 if client is not None else cores()
     # Beside what the pixels take while they are computed, a tile's numbers are there twice.
     stored = 2 * len(image.bands) * np.dtype(image.dtype).itemsize
+    shape = partial(tile_shape, image.geobox.shape, image.blocks)
+    if tile is None and memory is not None:
+        room = room_beside(beside) if client is None else lambda size: True
+        return fitting(image, Budget(memory, threads, stored, room), partial(shape, 1))
     each = image.bytes_per_pixel + stored
     if image.waits and memory is None and threads > 1:
         threads *= _WAITING
     if memory is not None:
         threads = max(1, min(threads, memory // (each * BLOCK * BLOCK)))
     if tile is None:
-        share = None if memory is None else memory // threads
-        return threads, tile_shape(image.geobox.shape, image.blocks, each, share)
+        return Tiling(threads, shape(each))
     rows, columns = (tile, tile) if isinstance(tile, int) else tile
     if rows <= 0 or columns <= 0 or rows % BLOCK or columns % BLOCK:
         raise ConfigError(
             f"tiles of {rows} by {columns} pixels are not possible",
             hint=f"use multiples of {BLOCK}",
         )
-    return threads, (rows, columns)
+    return Tiling(threads, (rows, columns))
 
 
 class Run:

@@ -20,7 +20,7 @@ from rsdat.errors import RsdatError
 from rsdat.raster.image import Image, Span
 from rsdat.raster.progress import Progress, Report, reporter
 from rsdat.raster.skips import NothingRead, unread
-from rsdat.raster.tiles import compute, cores, current_client
+from rsdat.raster.tiles import compute, current_client
 from rsdat.raster.writers.overviews import check_method, usual_method
 from rsdat.raster.writers.written import Written, for_the_next_run
 from rsdat.raster.writers.zarr_checks import check_image
@@ -179,7 +179,7 @@ def write_image(
         The Dask client to compute on; None: threads of this process.
     memory
         Bytes that the tiles in work may take together in this process, or in one worker's thread
-        where there is a client.
+        where there is a client; dates that do not fit are kept on a disk, where the image can.
     resume
         Go on where an interrupted run of the same work stopped, and keep the tiles for the next.
 
@@ -198,7 +198,10 @@ def write_image(
     check_image(image, attrs)
     method = overview_resampling or usual_method(image.dtype, image.scales)
     check_method(method)
-    layout = cut(image, shard, chunk, multiscales, memory, 1 if client is not None else cores())
+    beside = None if is_remote(os.fspath(store)) else os.path.dirname(absolute(store))
+    layout = cut(image, shard, chunk, multiscales, memory, client, beside)
+    if layout.on_disk:
+        image = image.kept_on_disk(beside)
     nodata = 0 if image.nodata is None else image.nodata
     plan = Plan(
         target=followed(store),

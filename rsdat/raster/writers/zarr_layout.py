@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -11,6 +13,8 @@ from rasterio.transform import Affine
 
 from rsdat.errors import ConfigError
 from rsdat.raster.image import Image, Span
+from rsdat.raster.tiles import cores
+from rsdat.raster.writers.tiling import Budget, Tiling, fitting, room_beside
 
 #: Edge of the pixels that a reader decodes at once.
 CHUNK = 512
@@ -77,10 +81,11 @@ def levels(shape: Pair, shard: Pair, chunk: int, *, multiscales: bool) -> tuple[
 
 @dataclass(frozen=True)
 class Cut:
-    """How an image is cut, and how many of its tiles are computed at once."""
+    """How an image is cut, how many of its tiles are computed at once, and whether on a disk."""
 
     levels: tuple[Level, ...]
     threads: int
+    on_disk: bool = False
 
 
 def cut(
@@ -89,12 +94,13 @@ def cut(
     chunk: int,
     multiscales: bool,
     memory: int | None,
-    threads: int,
+    client: Any | None,
+    beside: str | None,
 ) -> Cut:
     """Decide shards, which are tiles, and levels.
 
     A shard is as asked, else the chunk, doubled while a tile stays below its share of ``memory``
-    (96 MB where nothing is said) and 2048 pixels an edge.
+    (96 MB where nothing is said) and 2048 pixels an edge. ``beside`` is the output's directory.
 
     Raises
     ------
@@ -103,20 +109,21 @@ def cut(
     """
     if chunk < 1:
         raise ConfigError(f"a chunk of {chunk} pixels is not possible", hint="use 512")
+    threads = 1 if client is not None else cores()
     # Beside what the pixels take while they are computed, a tile's numbers are there encoded.
     stored = len(image.bands) * len(image.times or (0,)) * np.dtype(image.dtype).itemsize
     each = image.bytes_per_pixel + stored
-    if memory is not None:
-        threads = max(1, min(threads, memory // (each * chunk * chunk)))
-    if shard is None:
-        budget = _TILE_BYTES if memory is None else memory // threads
-        edge = chunk
-        # Doubled, a tile is whole shards at as many levels as possible, and source blocks, which
-        # are powers of two nearly everywhere, are read once each.
-        while 2 * edge <= TILE and (2 * edge) ** 2 * each <= budget:
-            edge *= 2
-        shard = edge
-    rows, columns = (shard, shard) if isinstance(shard, int) else shard
+    shape_of = partial(_shard, chunk)
+    if shard is not None:
+        if memory is not None:
+            threads = max(1, min(threads, memory // (each * chunk * chunk)))
+        tiling = Tiling(threads, shard if isinstance(shard, tuple) else (shard, shard))
+    elif memory is not None:
+        room = room_beside(beside) if client is None else lambda size: True
+        tiling = fitting(image, Budget(memory, threads, stored, room), shape_of)
+    else:
+        tiling = Tiling(threads, shape_of(_TILE_BYTES // each))
+    rows, columns = tiling.shape
     if rows < 1 or columns < 1 or rows % chunk or columns % chunk:
         raise ConfigError(
             f"a shard of {rows} × {columns} pixels is no whole number of chunks of {chunk}",
@@ -124,4 +131,14 @@ def cut(
         )
     height, width = image.geobox.shape
     found = levels((height, width), (rows, columns), chunk, multiscales=multiscales)
-    return Cut(found, threads)
+    return Cut(found, tiling.threads, tiling.on_disk)
+
+
+def _shard(chunk: int, pixels: int) -> Pair:
+    """The largest default shard of at most so many pixels, or one chunk."""
+    edge = chunk
+    # Doubled, a tile is whole shards at as many levels as possible, and source blocks, which
+    # are powers of two nearly everywhere, are read once each.
+    while 2 * edge <= TILE and (2 * edge) ** 2 <= pixels:
+        edge *= 2
+    return edge, edge

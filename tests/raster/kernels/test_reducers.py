@@ -15,6 +15,7 @@ from rsdat.raster.kernels import (
     METHODS,
     bytes_per_pixel,
     check_method,
+    kept,
     reducer,
     result_bands,
     stored,
@@ -264,9 +265,10 @@ def held(made):
     """Bytes of the arrays that a reducer keeps."""
     total = 0
     for value in vars(made).values():
+        if isinstance(value, kept.InMemory | kept.OnDisk):
+            total += held(value)
         for part in value if isinstance(value, list) else [value]:
-            for array in part if isinstance(part, tuple) else [part]:
-                total += array.nbytes if isinstance(array, np.ndarray) else 0
+            total += part.nbytes if isinstance(part, np.ndarray) else 0
     return total
 
 

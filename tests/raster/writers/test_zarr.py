@@ -679,7 +679,7 @@ def test_without_resume_a_failure_leaves_nothing(tmp_path):
 
 def test_memory_makes_tiles_smaller(tmp_path):
     values = numbers((1, 200, 200), "uint8")
-    one = image(values, bytes_per_pixel=9)
+    one = image(values, bytes_per_pixel=9, blocks=(16, 16))
     write_image(one, tmp_path / "out.zarr", chunk=16, memory=cores() * 10 * 64 * 64)
     assert zarr.open_array(tmp_path / "out.zarr" / "0" / "red").shards == (64, 64)
 
