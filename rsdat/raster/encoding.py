@@ -74,7 +74,7 @@ class Encoding:
                     np.divide(plane, np.float32(unit), out=plane)
         np.rint(values, out=values)
         np.clip(values, np.float32(low), np.float32(high), out=values)
-        values[unknown] = self.nodata
+        np.putmask(values, unknown, np.float32(self.nodata))
         np.copyto(out, values, casting="unsafe")
 
 

@@ -77,15 +77,14 @@ class Layer:
         result = np.empty((len(self.values), *self.values[0, rows].shape), "float32")
         for band, (scale, offset) in enumerate(self.numbers):
             plane = result[band]
+            plane[...] = self.values[band, rows]
             # The same two roundings as in reading: scaled, then shifted.
-            if scale == 1.0:
-                plane[...] = self.values[band, rows]
-            else:
-                np.multiply(self.values[band, rows], np.float32(scale), out=plane, dtype="float32")
+            if scale != 1.0:
+                plane *= np.float32(scale)
             if offset:
                 plane += np.float32(offset)
         if self.missing is not None:
-            result[self.missing[:, rows]] = np.nan
+            np.putmask(result, self.missing[:, rows], np.float32(np.nan))
         return result if self.function is None else self.function(result)
 
     def computed(self) -> Layer:
