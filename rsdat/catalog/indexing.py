@@ -13,7 +13,7 @@ import os
 import posixpath
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import pystac
 
 from rsdat.catalog import servers
 from rsdat.catalog.hrefs import joined, relative
-from rsdat.catalog.walking import OnError, walk
+from rsdat.catalog.walking import OnError, counted, walk
 from rsdat.errors import ConfigError, DataError
 from rsdat.storage import is_remote, read_text, shown
 from rsdat.storage.transfer_places import place_of
@@ -35,8 +35,15 @@ def index_href(catalog: str) -> str:
     return posixpath.splitext(catalog)[0] + ".parquet"
 
 
-def make_index(catalog: pystac.Catalog, *, on_error: OnError = None) -> tuple[str, int]:
+def make_index(
+    catalog: pystac.Catalog,
+    *,
+    on_error: OnError = None,
+    progress: Callable[[int], object] | None = None,
+) -> tuple[str, int]:
     """Write the index beside a static catalog; its href and the number of items.
+
+    ``progress`` is told after each item how many there were.
 
     Raises
     ------
@@ -56,9 +63,8 @@ def make_index(catalog: pystac.Catalog, *, on_error: OnError = None) -> tuple[st
     state = fingerprint(place)
     with tempfile.TemporaryDirectory(prefix="rsdat-index-") as directory:
         file = Path(directory, "index.parquet")
-        count = write_items(
-            _with_own_place(catalog, target, on_error), file, {_KEY: json.dumps(state)}
-        )
+        items = counted(_with_own_place(catalog, target, on_error), progress)
+        count = write_items(items, file, {_KEY: json.dumps(state)})
         put_file(file, target)
     return target, count
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from rsdat.catalog.antimeridian import bounds
 from rsdat.catalog.filters import area_of, times
 from rsdat.catalog.opening import Opened
 from rsdat.catalog.sources import found_in
-from rsdat.catalog.walking import OnError
+from rsdat.catalog.walking import OnError, counted
 from rsdat.errors import DataError
 
 
@@ -77,7 +77,12 @@ class Summary:
             self.codes.add(str(code))
 
 
-def summarise(opened: Opened, *, on_error: OnError = None) -> Sequence[Summary]:
+def summarise(
+    opened: Opened,
+    *,
+    on_error: OnError = None,
+    progress: Callable[[int], object] | None = None,
+) -> Sequence[Summary]:
     """What a static catalog or a file of items holds, in the order of the collections' ids.
 
     Parameters
@@ -86,6 +91,8 @@ def summarise(opened: Opened, *, on_error: OnError = None) -> Sequence[Summary]:
         As :func:`rsdat.open_catalog` gives it; not an API.
     on_error
         Called with the error of each file that cannot be used; without it, the first is raised.
+    progress
+        Told after each item how many there were.
 
     Raises
     ------
@@ -93,7 +100,7 @@ def summarise(opened: Opened, *, on_error: OnError = None) -> Sequence[Summary]:
         A file cannot be read.
     """
     found: dict[str | None, Summary] = {}
-    for one in found_in(opened, on_error=on_error):
+    for one in counted(found_in(opened, on_error=on_error), progress):
         content = one.as_json()
         name = content.get("collection")
         try:

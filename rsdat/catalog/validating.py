@@ -7,7 +7,7 @@ checked.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from rsdat.catalog.filters import area_of, times
 from rsdat.catalog.hrefs import joined
 from rsdat.catalog.opening import Opened, open_catalog
 from rsdat.catalog.sources import found_in
-from rsdat.catalog.walking import Found, content_of, walk
+from rsdat.catalog.walking import Found, content_of, counted, walk
 from rsdat.errors import ConfigError, DataError
 from rsdat.storage import is_remote, shown
 
@@ -54,7 +54,12 @@ class Findings:
                 self.problems.append((shown(place or "(in memory)"), word))
 
 
-def validate_catalog(href: str | os.PathLike[str], *, assets: bool = False) -> Findings:
+def validate_catalog(
+    href: str | os.PathLike[str],
+    *,
+    assets: bool = False,
+    progress: Callable[[int], object] | None = None,
+) -> Findings:
     """Check a static catalog, collection, item or file of items, with all that belongs to it.
 
     Files of older STAC versions are brought up to date, as pystac reads them, and checked so.
@@ -63,6 +68,8 @@ def validate_catalog(href: str | os.PathLike[str], *, assets: bool = False) -> F
     ----------
     assets
         Whether to look if the files of assets on this machine are there.
+    progress
+        Told after each item how many there were.
 
     Raises
     ------
@@ -81,7 +88,7 @@ def validate_catalog(href: str | os.PathLike[str], *, assets: bool = False) -> F
     else:
         found = found_in(opened, on_error=errors.append)
     seen: dict[tuple[Any, str], str | None] = {}
-    for one in found:
+    for one in counted(found, progress):
         content = one.as_json()
         findings.checked += 1
         findings.add(one.href, _against(schemas, content, findings))

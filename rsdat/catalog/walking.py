@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pystac
 
@@ -20,6 +20,8 @@ from rsdat.catalog import servers
 from rsdat.catalog.hrefs import joined
 from rsdat.errors import DataError
 from rsdat.storage import is_remote, read_text, shown
+
+T = TypeVar("T")
 
 #: What to do with a file that cannot be used; None: raise.
 OnError = Callable[[DataError], None] | None
@@ -86,6 +88,14 @@ def walk(catalog: pystac.Catalog, *, on_error: OnError = None) -> Iterator[Found
     for held in _resolved(catalog, nodes, ()):
         yield Found(held.get_self_href(), as_mapping(held), held)
     yield from read(nodes, on_error=on_error)
+
+
+def counted(items: Iterable[T], progress: Callable[[int], object] | None) -> Iterator[T]:
+    """Items as they come; ``progress`` is told after each how many there were."""
+    for count, one in enumerate(items, 1):
+        yield one
+        if progress is not None:
+            progress(count)
 
 
 def read(nodes: Sequence[Node], *, on_error: OnError = None) -> Iterator[Found]:

@@ -125,7 +125,8 @@ def validate(
     from rsdat.cli.output import print_json
     from rsdat.errors import DataError
 
-    found = validate_catalog(catalog, assets=assets)
+    with _counting("checked", as_json) as count:
+        found = validate_catalog(catalog, assets=assets, progress=count)
     if as_json:
         problems = [{"place": place, "problem": words} for place, words in found.problems]
         print_json({"checked": found.checked, "problems": problems, "unchecked": found.unchecked})
@@ -135,8 +136,8 @@ def validate(
     for place, words in found.problems:
         print(f"{place}: {words}")
     print(f"{found.checked} files checked, {len(found.problems)} problems")
-    for extension, count in sorted(found.unchecked.items()):
-        print(f"not checked: {extension} ({count} files)")
+    for extension, files in sorted(found.unchecked.items()):
+        print(f"not checked: {extension} ({files} files)")
     if found.problems:
         raise typer.Exit(DataError.exit_code)
 
@@ -161,7 +162,8 @@ def summarise(
             "an API is not counted item by item", hint="search it: `rsdat catalog search`"
         )
     errors: list[DataError] = []
-    summaries = summarising.summarise(opened, on_error=errors.append)
+    with _counting("read", as_json) as count:
+        summaries = summarising.summarise(opened, on_error=errors.append, progress=count)
     if picture is not None:
         from rsdat.catalog.mapping import draw_map
         from rsdat.storage import write_atomically
@@ -199,7 +201,8 @@ def index(catalog: Catalog, as_json: Json = False) -> None:
         raise ConfigError(
             f"{shown(catalog)} is no static catalog", hint="an index belongs beside a catalog.json"
         )
-    place, count = make_index(opened)
+    with _counting("indexed", as_json) as progress:
+        place, count = make_index(opened, progress=progress)
     if as_json:
         print_json({"index": place, "items": count})
     else:

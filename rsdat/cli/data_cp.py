@@ -121,7 +121,7 @@ def rm(
     It asks before it removes directories, or what a pattern matches. A name that exists is that
     name: 'x?y.tif' removes that file alone.
     """
-    from rsdat.cli.data_words import print_failures
+    from rsdat.cli.data_words import bar, print_failures
     from rsdat.cli.output import print_json
     from rsdat.storage import shown
     from rsdat.storage.transfer_listing import expand
@@ -138,7 +138,9 @@ def rm(
     by_pattern = len(entries) > len(urls)
     if not yes and (by_pattern or any(one.is_directory for one in entries)):
         _ask(entries)
-    failed = remove(entries, recursive=recursive)
+    with bar("removing", silent=as_json) as show:
+        told = None if show is None else lambda count: show(None, f"{count} files removed")
+        failed = remove(entries, recursive=recursive, progress=told)
     if as_json:
         print_json({"removed": len(entries) - len(failed), "failed": _failures(failed)})
     else:

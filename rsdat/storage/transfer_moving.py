@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 
 from rsdat.errors import RsdatError
 from rsdat.storage.files import shown
@@ -200,16 +202,28 @@ def remove_file(place: Place) -> None:
         place.fs.rm_file(place.path)
 
 
-def remove(entries: Sequence[Entry], *, recursive: bool = False) -> list[Failed]:
+def remove(
+    entries: Sequence[Entry],
+    *,
+    recursive: bool = False,
+    progress: Callable[[int], object] | None = None,
+) -> list[Failed]:
     """Remove files, and (recursive) directories with all that is in them; what failed.
 
     Names are literal: a file ``x?y`` is that file, and a link is removed, not what it leads to.
+    ``progress`` is told how many files are gone, but where a door removes a tree by one request.
     """
     failed: list[Failed] = []
+    numbers = count(1)
+
+    def gone() -> None:
+        number = next(numbers)
+        if progress is not None:
+            progress(number)
 
     def one(entry: Entry) -> None:
         try:
-            _removed(entry, recursive)
+            _removed(entry, recursive, gone)
         except RsdatError as error:
             failed.append(Failed(entry.url, "", error))
         except Exception as error:
@@ -220,24 +234,42 @@ def remove(entries: Sequence[Entry], *, recursive: bool = False) -> list[Failed]
     return failed
 
 
-def _removed(entry: Entry, recursive: bool) -> None:
+def _removed(entry: Entry, recursive: bool, gone: Callable[[], None]) -> None:
     place = place_of(entry.url)
     is_link = place.kind == "local" and os.path.islink(place.path)
     if not entry.is_directory or is_link:
         remove_file(place)
+        gone()
         return
     if not recursive:
         raise Directory(f"{shown(entry.url)} is a directory", hint="give -r to remove it")
     if place.kind == "door":
-        place.fs.rm(place.path, recursive=True)
+        place.fs.rm(place.path, recursive=True, gone=gone)
     elif place.kind == "local":
-        import shutil
-
-        shutil.rmtree(place.path)
+        _remove_tree(place.path, gone)
     else:
         for below_it in files_below(entry):
             remove_file(place_of(below_it.url))
+            gone()
         without_empty([entry])
+
+
+def _remove_tree(top: str, gone: Callable[[], None]) -> None:
+    """Remove a directory with all that is in it; nobody can put a link in the way meanwhile."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for _, directories, files, number in os.fwalk(top, topdown=False, onerror=fail):
+        for name in directories:
+            if stat.S_ISLNK(os.stat(name, dir_fd=number, follow_symlinks=False).st_mode):
+                files.append(name)
+            else:
+                os.rmdir(name, dir_fd=number)
+        for name in files:
+            os.unlink(name, dir_fd=number)
+            gone()
+    os.rmdir(top)
 
 
 def _not_removed(error: BaseException, entry: Entry) -> CopyFailed:

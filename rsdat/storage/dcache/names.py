@@ -162,9 +162,12 @@ class Names(AsyncFileSystem):  # type: ignore[misc]
         recursive: bool = False,
         batch_size: int | None = None,
         maxdepth: int | None = None,
+        gone: Callable[[], object] | None = None,
         **_: Any,
     ) -> None:
         """Remove files, and (recursive) directories with all that is in them.
+
+        ``gone`` is called after each file of a directory that is removed file by file.
 
         Raises
         ------
@@ -177,9 +180,11 @@ class Names(AsyncFileSystem):  # type: ignore[misc]
             await _together(map(self._rm_file, names))
             return
         for name in names:
-            await self._rm_tree(name, maxdepth)
+            await self._rm_tree(name, maxdepth, gone)
 
-    async def _rm_tree(self, top: str, maxdepth: int | None) -> None:
+    async def _rm_tree(
+        self, top: str, maxdepth: int | None, gone: Callable[[], object] | None
+    ) -> None:
         own = await self._info(top, locality=False)
         if own["type"] != "directory":
             await self._gone([top])
@@ -194,7 +199,7 @@ class Names(AsyncFileSystem):  # type: ignore[misc]
                 pass
         found = await self._find(top, maxdepth=maxdepth, withdirs=True, detail=True)
         directories = {name for name, one in found.items() if one["type"] == "directory"}
-        await self._gone([name for name in found if name not in directories])
+        await self._gone([name for name in found if name not in directories], told=gone)
         # From the leaves to the root, each level at one time.
         levels: dict[int, list[str]] = {}
         for name in directories - {"/"}:
@@ -202,7 +207,13 @@ class Names(AsyncFileSystem):  # type: ignore[misc]
         for depth in sorted(levels, reverse=True):
             await self._gone(levels[depth], partly=maxdepth is not None)
 
-    async def _gone(self, names: Iterable[str], *, partly: bool = False) -> None:
+    async def _gone(
+        self,
+        names: Iterable[str],
+        *,
+        partly: bool = False,
+        told: Callable[[], object] | None = None,
+    ) -> None:
         """Remove entries whose kind is known; one that has vanished meanwhile is as good."""
 
         async def one(name: str) -> None:
@@ -214,6 +225,8 @@ class Names(AsyncFileSystem):  # type: ignore[misc]
             except errors.NotEmpty:
                 if not partly:
                     raise
+            if told is not None:
+                told()
 
         await _together(map(one, names))
 

@@ -68,6 +68,14 @@ def test_any_name_survives(rest_fs: Any, door: Door, name: str) -> None:
     assert door.paths() == ["/n/"]
 
 
+def test_removing_a_tree_tells_of_each_file(rest_fs: Any, door: Door) -> None:
+    rest_fs.pipe({f"/t/{name}": b"1" for name in ("a", "b/c", "b/d")})
+    told: list[None] = []
+    rest_fs.rm("/t", recursive=True, gone=lambda: told.append(None))
+    assert len(told) == 3
+    assert not any(path.startswith("/t") for path in door.paths())
+
+
 def test_removing_a_literal_name_leaves_what_the_pattern_would_match(fs: Any, door: Door) -> None:
     fs.pipe({"/d/x?y.bin": b"1", "/d/xzy.bin": b"2", "/d/[ab]": b"3", "/d/a": b"4"})
     fs.rm("/d/x?y.bin")
