@@ -166,9 +166,9 @@ def summarise(
         summaries = summarising.summarise(opened, on_error=errors.append, progress=count)
     if picture is not None:
         from rsdat.catalog.mapping import draw_map
-        from rsdat.storage import write_atomically
+        from rsdat.storage import followed, write_atomically
 
-        write_atomically(picture, draw_map(summaries))
+        write_atomically(followed(picture), draw_map(summaries))
     if as_json:
         print_json([_facts(one) for one in summaries])
     else:

@@ -82,8 +82,8 @@ def _check_replaceable(place: str, of: str | None, name: str, kind: str, verb: s
 
 
 def _is_input(inputs: Sequence[pystac.Item], target: str) -> bool:
-    """Whether a place, or the one that it leads to as a link, is an asset of an input."""
-    end = followed(target)
+    """Whether a place is an asset of an input, by whatever links each is reached."""
+    end = _real(target)
     names = tuple({place.rpartition("/")[2] for place in (target, end)})
     hrefs = (
         asset.get_absolute_href()
@@ -91,7 +91,11 @@ def _is_input(inputs: Sequence[pystac.Item], target: str) -> bool:
         for asset in item.assets.values()
         if asset.href.endswith(names)  # making hrefs absolute takes long, of many items
     )
-    return any(href and followed(href) == end for href in hrefs)
+    return any(href and _real(absolute(href)) == end for href in hrefs)
+
+
+def _real(place: str) -> str:
+    return place if is_remote(place) else os.path.realpath(place)
 
 
 def finish(chain: Chain, image: Image, written: Written, wanted: Beside) -> Written:

@@ -147,6 +147,13 @@ def test_a_link_to_an_input_is_refused(items, tmp_path):
     assert Path(red).read_bytes() == before
 
 
+def test_an_input_that_is_reached_by_another_way_is_not_written_over(items, tmp_path):
+    red = Path(items[0].assets["red"].href)
+    (tmp_path / "way").symlink_to(red.parent)
+    with pytest.raises(DataError, match="is one of the inputs"):
+        output(items, tmp_path / "way" / red.name)
+
+
 def test_a_link_to_itself_is_refused(items, tmp_path):
     (tmp_path / "x.tif").symlink_to(tmp_path / "x.tif")
     with pytest.raises(DataError, match="a link that leads nowhere"):
