@@ -212,7 +212,7 @@ def _in_tiles(
     from rsdat.raster.chains.ends import tiling
     from rsdat.raster.writers.run import tiles
 
-    given: dict[str, Any] = {"tile": None, "memory": None, **tiling(chain, image, memory)}
+    given: dict[str, Any] = {"tile": None, "memory": None, **tiling(chain, image, memory, client)}
     return tiles(image, client, given["tile"], given["memory"], beside)
 
 

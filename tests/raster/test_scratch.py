@@ -35,7 +35,7 @@ def open_files(directory) -> list[str]:
             found.append(os.readlink(f"/proc/self/fd/{number}"))
         except OSError:
             continue  # the listing's own
-    return [name for name in found if name.startswith(f"{directory}/")]
+    return [one for one in found if one.startswith(f"{directory}/") and one.endswith("(deleted)")]
 
 
 def test_what_is_written_is_read_and_nothing_has_a_name(directory):

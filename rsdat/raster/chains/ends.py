@@ -42,6 +42,7 @@ from rsdat.raster.kernels import stacks
 from rsdat.raster.provenance import Beside, check_free, finish
 from rsdat.raster.scratch import Scratch
 from rsdat.raster.skips import warn_of
+from rsdat.raster.tiles import cores
 from rsdat.storage import is_remote
 
 if TYPE_CHECKING:
@@ -290,7 +291,8 @@ def to_cog(
     from rsdat.raster.cog import write_image
 
     def write(image: Image) -> Written:
-        cut = tiling(chain, image, memory) if tile is None else {"tile": tile}
+        client = options.get("client")
+        cut = tiling(chain, image, memory, client) if tile is None else {"tile": tile}
         return write_image(image, path, **cut, **options)
 
     return _written(chain, path, stored, beside, write, flat=True)
@@ -327,11 +329,20 @@ def _written(
     return finish(chain, image, write(image), beside)
 
 
-def tiling(chain: Chain, image: Image, memory: float | str | None) -> dict[str, Any]:
-    """How the writer of COGs is to cut a chain: by the memory named, else as usual."""
-    if memory is None:
-        return {"tile": usual_tile(chain, image)}
-    return {"memory": bytes_of(memory)}
+def tiling(
+    chain: Chain, image: Image, memory: float | str | None, client: Any | None
+) -> dict[str, Any]:
+    """How the writer of COGs is to cut a chain: by the memory named, else as usual.
+
+    Where a usual tile would cut the blocks of its sources because of its many dates, the usual
+    memory is named, so that they go to a disk. Not from afar, where more tiles wait at once.
+    """
+    if memory is not None:
+        return {"memory": bytes_of(memory)}
+    edge = usual_tile(chain, image)
+    if image.on_disk is None or image.waits or edge >= max(image.blocks):
+        return {"tile": edge}
+    return {"memory": MEMORY * (1 if client is not None else cores())}
 
 
 def bytes_of(memory: float | str | None) -> int | None:

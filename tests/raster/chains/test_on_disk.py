@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ import xarray as xr
 from rsdat import chain
 from rsdat.errors import DataError
 from rsdat.raster import scratch
+from rsdat.raster.chains import ends, sizes
 from rsdat.raster.kernels.kept import OnDisk
+from rsdat.raster.writers import run as writer
 from tests.raster.conftest import REFLECTANCE
+from tests.raster.test_scratch import open_files
 
 DATES, SIZE = 16, 1100
 
@@ -54,7 +58,8 @@ def kept(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     monkeypatch.setattr(scratch, "_in_memory", lambda directory: False)
     yield found
-    assert os.listdir(tmp_path / "scratch") == []
+    assert open_files(tmp_path / "scratch") == []
+    assert not list((tmp_path / "scratch").glob("rsdat*"))
 
 
 @pytest.mark.parametrize(
@@ -70,11 +75,57 @@ def test_a_small_memory_changes_no_bit(items, kept, tmp_path, method, steps):
     if steps == "index":
         made = made.index("ndvi")
     made = made.composite(method, by="month" if steps == "months" else None)
-    usual = made.to_cog(tmp_path / "usual.tif")
+    usual = made.to_cog(tmp_path / "usual.tif", memory="8GB")
     assert not kept
     small = made.to_cog(tmp_path / "small.tif", memory=70e6)
     assert len(kept) >= DATES * small.tiles
     assert set(kept) >= {"float32" if steps in ("index", "mixed") else "uint16"}
+    with rasterio.open(usual.path) as one, rasterio.open(small.path) as other:
+        np.testing.assert_array_equal(one.read(), other.read())
+
+
+def test_without_a_memory_named_many_dates_go_to_a_disk_too(items, kept, tmp_path, monkeypatch):
+    made = chain(items, ["red", "nir"]).composite("median")
+    usual = made.to_cog(tmp_path / "usual.tif")
+    assert not kept
+    for module in (ends, sizes):
+        monkeypatch.setattr(module, "MEMORY", 70_000_000)
+    for module in (ends, writer):
+        monkeypatch.setattr(module, "cores", lambda: 1)
+    assert made.explain().disk_per_tile
+    small = made.to_cog(tmp_path / "small.tif")
+    assert len(kept) == DATES * small.tiles
+    with rasterio.open(usual.path) as one, rasterio.open(small.path) as other:
+        np.testing.assert_array_equal(one.read(), other.read())
+
+
+def test_a_worker_keeps_dates_in_its_directory_while_it_works(items, kept, tmp_path):
+    from distributed import Client
+
+    made = chain(items, ["red"]).composite("median")
+    usual = made.to_cog(tmp_path / "usual.tif")
+    held = []
+    with Client(
+        processes=False,
+        n_workers=1,
+        threads_per_worker=1,
+        dashboard_address=None,
+        local_directory=str(tmp_path / "workers"),
+    ) as client:
+        small = made.to_cog(
+            tmp_path / "small.tif",
+            progress=lambda progress: held.append(len(open_files(tmp_path / "workers"))),
+            client=client,
+            memory=44e6,
+        )
+        assert kept
+        assert max(held) > 0
+        deadline = (
+            time.monotonic() + 20
+        )  # the scheduler tells the worker that nobody wants the plan
+        while open_files(tmp_path / "workers"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
     with rasterio.open(usual.path) as one, rasterio.open(small.path) as other:
         np.testing.assert_array_equal(one.read(), other.read())
 
