@@ -13,6 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import FileIO
 from typing import Any
 
 import numpy as np
@@ -135,26 +136,29 @@ def read(layout: Layout, top: int, left: int, out: Array) -> bool:
     False, and ``out`` is to be filled by GDAL, where a block is missing, damaged or cut off, or
     where the file is not what it was when it was opened.
     """
-    block, (height, width) = layout.block, out.shape
     try:
-        file = os.open(layout.path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        with open(layout.path, "rb", buffering=0) as stream:
+            status = os.fstat(stream.fileno())
+            seen = status.st_mtime_ns, status.st_size, status.st_ino
+            return seen == layout.version and _fill(layout, stream, (top, left), out)
+    except OSError:  # GDAL has the file that it opened, or says what is wrong
         return False
-    try:
-        status = os.fstat(file)
-        if (status.st_mtime_ns, status.st_size, status.st_ino) != layout.version:
-            return False
-        for row in range(top // block[0], -(-(top + height) // block[0])):
-            for column in range(left // block[1], -(-(left + width) // block[1])):
-                if not _put(layout, file, (row, column), (top, left), out):
-                    return False
-    finally:
-        os.close(file)
-    return True
+
+
+def _fill(layout: Layout, stream: FileIO, corner: tuple[int, int], out: Array) -> bool:
+    ranges = [
+        range(start // size, -(-(start + length) // size))
+        for size, start, length in zip(layout.block, corner, out.shape, strict=True)
+    ]
+    return all(
+        _put(layout, stream, (row, column), corner, out)
+        for row in ranges[0]
+        for column in ranges[1]
+    )
 
 
 def _put(
-    layout: Layout, file: int, at: tuple[int, int], corner: tuple[int, int], out: Array
+    layout: Layout, stream: FileIO, at: tuple[int, int], corner: tuple[int, int], out: Array
 ) -> bool:
     """Put what a window shares with a block into ``out``."""
     own: list[slice] = []
@@ -171,12 +175,12 @@ def _put(
     target = out[into[0], into[1]]
     shape = layout.rows(at[0]), layout.block[1]
     if target.shape == shape and target.flags.c_contiguous:
-        return _decoded(layout, file, at, target)
+        return _decoded(layout, stream, at, target)
     keep = not whole and shape[0] * shape[1] * layout.dtype.itemsize <= _SMALL
     found = _shared.get((layout.key, at)) if keep else None
     if found is None:
         found = np.empty(shape, layout.dtype) if keep else _scratch.plain(shape, layout.dtype)
-        if not _decoded(layout, file, at, found):
+        if not _decoded(layout, stream, at, found):
             return False
         if keep:
             _shared.put((layout.key, at), found)
@@ -184,14 +188,15 @@ def _put(
     return True
 
 
-def _decoded(layout: Layout, file: int, at: tuple[int, int], out: Array) -> bool:
+def _decoded(layout: Layout, stream: FileIO, at: tuple[int, int], out: Array) -> bool:
     """Decode a whole block into ``out``, which is contiguous."""
     place = layout.place(*at)
     if place is None:
         return False
     offset, size = place
     packed = _scratch.packed(size)
-    if os.preadv(file, [packed.data], offset) != size:
+    stream.seek(offset)
+    if stream.readinto(packed.data) != size:
         return False
     room = out if layout.predictor < 3 else _scratch.bytes_of(out.nbytes).view(out.dtype)
     try:
