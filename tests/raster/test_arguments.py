@@ -45,16 +45,24 @@ DOORS = {
     "get_cluster": lambda items, value: rsdat.get_cluster(value),
 }
 
-#: Which None leaves to them.
-OPTIONAL = ("mask_clouds", "evaluate", "to_xarray", "water_mask", "search in", "client", "get_clu")
+#: Those that take None.
+OPTIONAL = (
+    *("chain.mask_clouds", "chain.evaluate", "chain.to_xarray", "chain.water_mask"),
+    *("search in", "client", "get_cluster"),
+)
+WRONG = [
+    (door, wrong)
+    for door in DOORS
+    for wrong in (None, 5.5, object(), [object()])
+    if wrong is not None or door not in OPTIONAL
+]
 
 
-@pytest.mark.parametrize("wrong", [None, 5.5, object(), [object()]], ids=str)
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(
+    ("door", "wrong"), WRONG, ids=[f"{door}-{type(wrong).__name__}" for door, wrong in WRONG]
+)
 def test_another_kind_of_argument_is_refused(sentinel2, tmp_path, monkeypatch, door, wrong):
     monkeypatch.chdir(tmp_path)
-    if wrong is None and any(name in door for name in OPTIONAL) and door != "mask_clouds":
-        pytest.skip("None is what it takes")
     with pytest.raises(RsdatError) as caught:
         DOORS[door](sentinel2(dates=1), wrong)
     assert caught.value.message
