@@ -335,12 +335,14 @@ def tiling(
     """How the writer of COGs is to cut a chain: by the memory named, else as usual.
 
     Where a usual tile would cut the blocks of its sources because of its many dates, the usual
-    memory is named, so that they go to a disk. Not from afar, where more tiles wait at once.
+    memory is named, so that they go to a disk.
     """
+    from rsdat.raster.writers.tiling import better_on_disk
+
     if memory is not None:
         return {"memory": bytes_of(memory)}
     edge = usual_tile(chain, image)
-    if image.on_disk is None or image.waits or edge >= max(image.blocks):
+    if not better_on_disk(image, edge):
         return {"tile": edge}
     return {"memory": MEMORY * (1 if client is not None else cores())}
 

@@ -48,6 +48,14 @@ def room_beside(directory: str | None) -> Callable[[int], bool]:
     return lambda size: place(size, directory) is not None
 
 
+def better_on_disk(image: Image, edge: int) -> bool:
+    """Whether usual tiles, of this edge, cut blocks that they would not with dates on a disk.
+
+    Not from afar, where more tiles than there are cores wait at once.
+    """
+    return image.on_disk is not None and not image.waits and edge < max(image.blocks)
+
+
 def fitting(image: Image, budget: Budget, shape_of: Callable[[int], Shape]) -> Tiling:
     """The fastest way to compute an image within a budget.
 

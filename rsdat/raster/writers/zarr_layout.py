@@ -14,7 +14,7 @@ from rasterio.transform import Affine
 from rsdat.errors import ConfigError
 from rsdat.raster.image import Image, Span
 from rsdat.raster.tiles import cores
-from rsdat.raster.writers.tiling import Budget, Tiling, fitting, room_beside
+from rsdat.raster.writers.tiling import Budget, Tiling, better_on_disk, fitting, room_beside
 
 #: Edge of the pixels that a reader decodes at once.
 CHUNK = 512
@@ -100,7 +100,8 @@ def cut(
     """Decide shards, which are tiles, and levels.
 
     A shard is as asked, else the chunk, doubled while a tile stays below its share of ``memory``
-    (96 MB where nothing is said) and 2048 pixels an edge. ``beside`` is the output's directory.
+    (96 MB where nothing is said) and 2048 pixels an edge; where many dates would keep it below the
+    blocks of their sources, they go to a disk. ``beside`` is the output's directory.
 
     Raises
     ------
@@ -114,6 +115,9 @@ def cut(
     stored = len(image.bands) * len(image.times or (0,)) * np.dtype(image.dtype).itemsize
     each = image.bytes_per_pixel + stored
     shape_of = partial(_shard, chunk)
+    usual = shape_of(_TILE_BYTES // each)
+    if shard is None and memory is None and better_on_disk(image, usual[0]):
+        memory = _TILE_BYTES * threads
     if shard is not None:
         if memory is not None:
             threads = max(1, min(threads, memory // (each * chunk * chunk)))
@@ -122,7 +126,7 @@ def cut(
         room = room_beside(beside) if client is None else lambda size: True
         tiling = fitting(image, Budget(memory, threads, stored, room), shape_of)
     else:
-        tiling = Tiling(threads, shape_of(_TILE_BYTES // each))
+        tiling = Tiling(threads, usual)
     rows, columns = tiling.shape
     if rows < 1 or columns < 1 or rows % chunk or columns % chunk:
         raise ConfigError(

@@ -17,6 +17,7 @@ from rsdat.raster import scratch
 from rsdat.raster.chains import ends, sizes
 from rsdat.raster.kernels.kept import OnDisk
 from rsdat.raster.writers import run as writer
+from rsdat.raster.writers import zarr_layout
 from tests.raster.conftest import REFLECTANCE
 from tests.raster.test_scratch import open_files
 
@@ -90,9 +91,11 @@ def test_without_a_memory_named_many_dates_go_to_a_disk_too(items, kept, tmp_pat
     assert not kept
     for module in (ends, sizes):
         monkeypatch.setattr(module, "MEMORY", 70_000_000)
-    for module in (ends, writer):
+    monkeypatch.setattr(zarr_layout, "_TILE_BYTES", 70_000_000)
+    for module in (ends, writer, zarr_layout):
         monkeypatch.setattr(module, "cores", lambda: 1)
     assert made.explain().disk_per_tile
+    assert made.explain(zarr=True).disk_per_tile
     small = made.to_cog(tmp_path / "small.tif")
     assert len(kept) == DATES * small.tiles
     with rasterio.open(usual.path) as one, rasterio.open(small.path) as other:
@@ -132,7 +135,7 @@ def test_a_worker_keeps_dates_in_its_directory_while_it_works(items, kept, tmp_p
 
 def test_stores_and_medoids(items, kept, tmp_path):
     made = chain(items[:12], ["red", "nir"]).mask_clouds("scl").composite("medoid")
-    made.to_zarr(tmp_path / "usual.zarr")
+    made.to_zarr(tmp_path / "usual.zarr", memory="8GB")
     assert not kept
     made.to_zarr(tmp_path / "small.zarr", memory=60e6)
     assert "bool" in kept

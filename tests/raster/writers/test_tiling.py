@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,7 +12,7 @@ from rasterio.transform import from_origin
 
 from rsdat.raster.image import Image, OnDisk
 from rsdat.raster.writers.pyramid import tile_shape
-from rsdat.raster.writers.tiling import Budget, Tiling, fitting
+from rsdat.raster.writers.tiling import Budget, Tiling, better_on_disk, fitting
 
 #: A median of 100 dates, two bands: 440 bytes a pixel, or 40 and 400 on a disk.
 HUNDRED = OnDisk(lambda beside: None, 40, 16_000_000, 400)
@@ -89,6 +90,13 @@ def test_small_images_are_their_own_blocks():
     small = image(size=512)
     assert found(30e6, 2, small) == Tiling(1, (512, 512), on_disk=True)
     assert found(150e6, 2, small) == Tiling(1, (512, 512))  # a second thread had nothing to do
+
+
+def test_usual_tiles_stay_in_memory_where_they_are_whole_blocks_or_far_away():
+    assert better_on_disk(image(), 512)
+    assert not better_on_disk(image(), 1024)
+    assert not better_on_disk(image(disk=None), 512)
+    assert not better_on_disk(replace(image(), waits=True), 512)
 
 
 @pytest.mark.parametrize("memory", [30e6, 100e6, 333e6, 1e9, 5e9])
