@@ -107,13 +107,14 @@ def _full(values: NDArray[Any], height: int, width: int) -> NDArray[Any]:
 
 
 def _zstd(block: NDArray[Any], codec: Codec) -> bytes:
-    from numcodecs.zstd import compress
+    import imagecodecs
 
     if codec.predictor == 2:
         block = _differences(block)
     elif codec.predictor == 3:
         block = _differences(_byte_planes(block))
-    packed: bytes = compress(np.ascontiguousarray(block), codec.level)
+    encode: Any = imagecodecs.zstd_encode  # its annotations know of no arrays
+    packed: bytes = encode(np.ascontiguousarray(block), codec.level)
     return packed
 
 
