@@ -87,13 +87,14 @@ def _possible(
 ) -> Iterator[tuple[Tiling, bool]]:
     """Each number of threads in memory and on a disk, and whether it keeps to the budget."""
     disk = image.on_disk
-    # Larger tiles would only take more of the disk, and of the system's cache before it.
+    # The least that is whole blocks: more tiles for the threads of a small image; and on a disk,
+    # larger ones would only take more of it, and of the system's cache before it.
     whole = math.prod(1 << (max(block, BLOCK) - 1).bit_length() for block in image.blocks)
     for threads in range(max(1, budget.threads), 0, -1):
         share = budget.memory // threads
         pixels = share // (image.bytes_per_pixel + budget.stored)
-        shape = shape_of(pixels)
-        yield Tiling(threads, shape), math.prod(shape) <= pixels
+        for shape in (shape_of(pixels), shape_of(min(pixels, whole))):
+            yield Tiling(threads, shape), math.prod(shape) <= pixels
         if disk is None:
             continue
         pixels = max(0, share - disk.strip) // (disk.bytes_per_pixel + budget.stored)

@@ -13,6 +13,7 @@ from rasterio.transform import from_origin
 from rsdat.raster.image import Image, OnDisk
 from rsdat.raster.writers.pyramid import tile_shape
 from rsdat.raster.writers.tiling import Budget, Tiling, better_on_disk, fitting
+from rsdat.raster.writers.zarr_layout import _shard
 
 #: A median of 100 dates, two bands: 440 bytes a pixel, or 40 and 400 on a disk.
 HUNDRED = OnDisk(lambda beside: None, 40, 16_000_000, 400)
@@ -97,6 +98,12 @@ def test_usual_tiles_stay_in_memory_where_they_are_whole_blocks_or_far_away():
     assert not better_on_disk(image(), 1024)
     assert not better_on_disk(image(disk=None), 512)
     assert not better_on_disk(replace(image(), waits=True), 512)
+
+
+def test_a_small_image_is_shared_by_the_threads():
+    stores = partial(fitting, image(size=2048), shape_of=partial(_shard, 512))
+    assert stores(Budget(8_000_000_000, 2, 8, bool)) == Tiling(2, (1024, 1024))
+    assert stores(Budget(8_000_000_000, 1, 8, bool)) == Tiling(1, (2048, 2048))
 
 
 @pytest.mark.parametrize("memory", [30e6, 100e6, 333e6, 1e9, 5e9])
