@@ -153,7 +153,7 @@ def write_image(
         and ``memory``.
     memory
         Bytes that the tiles in work may take together in this process, or in one worker's thread
-        where there is a client.
+        where there is a client; dates that do not fit are kept on a disk, where the image can.
     resume
         Go on where an interrupted run of the same work stopped, and keep the tiles for the next.
 

@@ -113,11 +113,18 @@ class Files:
     def __init__(self, scratch: Scratch) -> None:
         self.lent: list[File] = []
         self._scratch = scratch
+        self._used = 0
 
     def open(self, size: int) -> File:
         """A file for about so many bytes; what is in it is of earlier tiles."""
-        self.lent.append(self._scratch.take(size))
-        return self.lent[-1]
+        if self._used == len(self.lent):
+            self.lent.append(self._scratch.take(size))
+        self._used += 1
+        return self.lent[self._used - 1]
+
+    def again(self) -> None:
+        """Begin anew: what was written is not needed, and its files are used again."""
+        self._used = 0
 
 
 def place(size: int, beside: str | None = None) -> str | None:

@@ -64,6 +64,14 @@ def test_files_are_used_again_and_go_with_their_scratch(directory):
     assert open_files(directory) == []
 
 
+def test_what_is_begun_anew_takes_the_same_files(directory):
+    with Scratch().lend() as files:
+        first = [files.open(10), files.open(10)]
+        files.again()
+        assert [files.open(10), files.open(10)] == first
+        assert files.open(10) not in first
+
+
 def test_after_an_error_the_room_is_free(directory):
     shared = Scratch()
 

@@ -78,6 +78,8 @@ class Composite:
         try:
             return self._reduced(upstream(geobox, members), axis, shape, disk)
         except _Mixed:
+            if disk is not None:
+                disk.files.again()
             layers = (_as_floats(layer) for layer in upstream(geobox, members))
             return self._reduced(layers, axis, shape, disk)
 

@@ -190,7 +190,9 @@ def test_a_full_disk_is_an_error_with_the_next_step(items, kept, tmp_path, monke
 
     monkeypatch.setattr(os, "pwrite", full)
     made = chain(items, ["red", "nir"]).composite("median")
-    with pytest.raises(DataError, match=r"scratch cannot hold .* MB for each thread: No space") as caught:
+    with pytest.raises(
+        DataError, match=r"scratch cannot hold .* MB for each thread: No space"
+    ) as caught:
         made.to_cog(tmp_path / "a.tif", memory=70e6)
     assert "TMPDIR" in caught.value.hint
     assert not (tmp_path / "a.tif").exists()
