@@ -62,7 +62,9 @@ Compress = Annotated[
 Memory = Annotated[
     str | None,
     typer.Option(
-        "--memory", metavar="SIZE", help="What tiles may take, as 2GB; in a session each worker's."
+        "--memory",
+        metavar="SIZE",
+        help="What it may take, as 2GB; in a session the tile of each worker's thread.",
     ),
 ]
 Resume = Annotated[

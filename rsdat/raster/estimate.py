@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from rsdat.raster.chains.sizes import program
 from rsdat.raster.image import Image
 from rsdat.raster.masks import mask_text
 from rsdat.raster.scratch import place
@@ -21,9 +22,6 @@ from rsdat.raster.tiles import current_client
 if TYPE_CHECKING:
     from rsdat.raster.chains.builder import Chain
     from rsdat.raster.writers.tiling import Tiling
-
-# What the interpreter and the libraries take, as measured, and GDAL's cache of 64 MB.
-_LIBRARIES = 180_000_000
 
 #: Overviews add a third to what the full resolution takes.
 _OVERVIEWS = 4 / 3
@@ -170,7 +168,7 @@ def explain(
         threads=max(1, min(threads, tasks)),
         # Beside what the pixels take while they are computed, a tile's numbers are there twice.
         memory_per_tile=shape[0] * shape[1] * (each + 2 * pixel) + (kept.strip if kept else 0),
-        memory_of_program=_program(chain),
+        memory_of_program=program(chain.plan),
         bytes_stored=int(height * width * pixel * _OVERVIEWS),
         disk_per_tile=shape[0] * shape[1] * kept.bytes_on_disk if kept else 0,
         scratch=_where(client, beside) if kept else "",
@@ -198,14 +196,6 @@ def together(estimates: Sequence[Estimate], of: int) -> Estimate:
     )
 
 
-def _program(chain: Chain) -> int:
-    from rsdat.raster.handles import KEPT_LOCAL, KEPT_REMOTE
-    from rsdat.storage import is_remote
-
-    far = any(is_remote(one.href) for one in chain.sources[0])
-    return _LIBRARIES + (KEPT_REMOTE if far else KEPT_LOCAL)
-
-
 def _in_tiles(
     chain: Chain, image: Image, memory: float | str | None, client: Any | None, beside: str | None
 ) -> Tiling:
@@ -219,11 +209,12 @@ def _in_tiles(
 def _in_shards(
     chain: Chain, image: Image, memory: float | str | None, client: Any | None, beside: str | None
 ) -> Tiling:
-    from rsdat.raster.chains.ends import bytes_of
+    from rsdat.raster.chains.ends import tiles_memory
     from rsdat.raster.writers.tiling import Tiling
     from rsdat.raster.writers.zarr_layout import CHUNK, cut
 
-    found = cut(image, None, CHUNK, True, bytes_of(memory), client, beside)
+    share = tiles_memory(chain, memory, client)
+    found = cut(image, None, CHUNK, True, share, client, beside)
     return Tiling(found.threads, found.levels[0].shard, found.on_disk)
 
 

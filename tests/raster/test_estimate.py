@@ -106,6 +106,32 @@ def test_memory_decides_tiles_and_threads(scenes):
     assert "2 workers, each with 4 threads" in str(told)
 
 
+@pytest.mark.parametrize("zarr", [False, True])
+def test_the_memory_named_holds_the_program_too(scenes, zarr):
+    path = scenes.write("a", np.ones((4096, 4096), "uint16"), block=512, compress="deflate")
+    made = chain(scenes.item("a", {"red": path, "nir": path}), ["red", "nir"]).index("ndvi")
+    for memory in (350e6, 600e6):
+        told = made.explain(memory=memory, zarr=zarr)
+        assert told.memory_of_program < told.memory_per_worker <= memory
+    assert made.explain(memory=1e6, zarr=zarr).memory_per_tile <= 100e6
+
+    class Client:
+        def nthreads(self):
+            return {"a": 2}
+
+    told = made.explain(memory=30e6, zarr=zarr, client=Client())
+    assert 20e6 < told.memory_per_tile <= 30e6  # of a tile alone
+
+
+@pytest.mark.filterwarnings("ignore:with a halo of 512 pixels")
+def test_a_halo_takes_memory(scenes):
+    path = scenes.write("a", np.ones((4096, 4096), "uint16"), block=512, compress="deflate")
+    made = chain(scenes.item("a", {"red": path}), ["red"])
+    small, wide = (made.apply(np.sqrt, halo=halo).explain(memory=600e6) for halo in (0, 512))
+    pixels = [one.tile[0] * one.tile[1] for one in (small, wide)]
+    assert wide.memory_per_tile / pixels[1] > 2.5 * small.memory_per_tile / pixels[0]
+
+
 def test_what_is_estimated_takes_what_it_is_written_with(scenes, tmp_path):
     path = scenes.write("a", np.ones((1500, 1100), "uint16"), block=512, compress="deflate")
     made = chain(scenes.item("a", {"red": path}), ["red"])

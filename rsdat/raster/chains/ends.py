@@ -28,6 +28,7 @@ from rsdat.raster.chains.sizes import (
     cut,
     dates_of,
     far,
+    memory_of_tiles,
     takes,
     tile_edge,
 )
@@ -310,7 +311,8 @@ def to_zarr(
     from rsdat.raster.writers.zarr import write_image
 
     def write(image: Image) -> Written:
-        return write_image(image, store, memory=bytes_of(memory), **options)
+        share = tiles_memory(chain, memory, options["client"])
+        return write_image(image, store, memory=share, **options)
 
     return _written(chain, store, stored, beside, write, flat=False)
 
@@ -340,11 +342,25 @@ def tiling(
     from rsdat.raster.writers.tiling import better_on_disk
 
     if memory is not None:
-        return {"memory": bytes_of(memory)}
+        return {"memory": tiles_memory(chain, memory, client)}
     edge = usual_tile(chain, image)
     if not better_on_disk(image, edge):
         return {"tile": edge}
     return {"memory": MEMORY * (1 if client is not None else cores())}
+
+
+def tiles_memory(chain: Chain, memory: float | str | None, client: Any | None) -> int | None:
+    """Bytes that tiles may take: of this process's memory what its program leaves.
+
+    With a client the memory named is that of the tiles alone, in each thread of a worker.
+
+    Raises
+    ------
+    ConfigError
+        The memory is no size.
+    """
+    size = bytes_of(memory)
+    return size if size is None or client is not None else memory_of_tiles(chain.plan, size)
 
 
 def bytes_of(memory: float | str | None) -> int | None:

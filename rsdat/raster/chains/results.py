@@ -105,8 +105,9 @@ class Results:
         tile
             Rows and columns of the tiles, multiples of 512, instead of ``memory``.
         memory
-            Bytes that the tiles in work may take together (on a cluster: in one worker's thread);
-            a number, or a text such as ``2GB``. Dates of a median, percentile or medoid that do
+            Bytes that this process may take, of which some 200 MB are the program's, and tiles get
+            100 MB at the least; on a cluster, what a tile may take in each thread of a worker. A
+            number, or a text such as ``2GB``. Dates of a median, percentile or medoid that do
             not fit are kept on a local disk meanwhile (``TMPDIR``).
         client
             The Dask client to compute on; default the current one (a session's workers), else

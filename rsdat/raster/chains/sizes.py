@@ -12,7 +12,8 @@ from odc.geo.geobox import GeoBox
 from rsdat.raster.chains.composites import Composite, Mosaic
 from rsdat.raster.chains.pixels import AHEAD
 from rsdat.raster.chains.plan import Plan
-from rsdat.raster.chains.steps import Apply, Clip
+from rsdat.raster.chains.steps import Apply, Clip, reach
+from rsdat.raster.handles import KEPT_LOCAL, KEPT_REMOTE
 from rsdat.raster.kernels import bytes_per_pixel as state
 from rsdat.raster.kernels import on_disk, stacks
 from rsdat.storage import is_remote
@@ -31,6 +32,11 @@ _MAPS = 28
 
 #: Smallest and largest edge of a default tile, in pixels.
 EDGES = (512, 2048)
+
+# What the interpreter and the libraries take, as measured, with GDAL's cache of 64 MB; and what
+# tiles are left with, however little is named.
+_LIBRARIES = 180_000_000
+_LEAST_TILES = 100_000_000
 
 #: Where tiles are whole source blocks, larger ones only take memory; where they cut blocks, smaller
 #: ones decode most of them several times.
@@ -77,6 +83,7 @@ def takes(plan: Plan, dtype: str, *, scratch: bool) -> Takes:
             held += 3 * 4 * len(axis.bands)
         elif isinstance(step, Mosaic):
             held += 2 * layer
+    held = math.ceil(held * (1 + 2 * reach(plan.steps) / USUAL) ** 2)  # as of a usual tile
     times = 1 if plan.axis.times is None else len(plan.axis.times)
     out = np.dtype(plan.encoding.dtype).itemsize
     return Takes(held + times * len(plan.axis.bands) * out, strip, disk)
@@ -99,6 +106,17 @@ def _layer_type(plan: Plan, place: int, dtype: str) -> str:
 def far(plan: Plan) -> bool:
     """Whether the sources are read over a network."""
     return is_remote(plan.reader.stack.sources[0][0].href)
+
+
+def program(plan: Plan) -> int:
+    """Bytes that the process takes beside its tiles, at the most."""
+    afar = any(is_remote(one.href) for one in plan.reader.stack.sources[0])
+    return _LIBRARIES + (KEPT_REMOTE if afar else KEPT_LOCAL)
+
+
+def memory_of_tiles(plan: Plan, memory: int) -> int:
+    """What is left for tiles of the memory of a process; where that is little, some more."""
+    return max(memory - program(plan), min(memory, _LEAST_TILES))
 
 
 def _depth(plan: Plan) -> int:
