@@ -22,7 +22,7 @@ import rasterio
 
 from rsdat.errors import CredentialError, DataError
 from rsdat.raster import files, handles, load
-from rsdat.raster.files import attempt, dataset, header
+from rsdat.raster.files import attempt, borrow, header
 from rsdat.raster.preview import preview
 from rsdat.raster.reading import read
 from rsdat.raster.sources import Source
@@ -195,7 +195,8 @@ def test_no_secret_is_in_settings_environment_or_command_line(safe_door: Door) -
     scene = source_of(safe_door)
 
     def work() -> tuple[str, str]:
-        return str(rasterio.env.getenv()), dataset(scene).name
+        with borrow(scene).by_gdal() as dataset:
+            return str(rasterio.env.getenv()), dataset.name
 
     settings, name = attempt(work, scene)
     assert secret not in settings
