@@ -198,8 +198,8 @@ def test_no_secret_is_in_settings_environment_or_command_line(safe_door: Door) -
         with borrow(scene).by_gdal() as dataset:
             return str(rasterio.env.getenv()), dataset.name
 
-    settings, name = attempt(work, scene)
-    assert secret not in settings
+    told, name = attempt(work, scene)
+    assert secret not in told
     assert secret not in name
     for place in ("environ", "cmdline"):
         assert secret.encode() not in Path(f"/proc/self/{place}").read_bytes()
@@ -363,8 +363,8 @@ def test_keys_in_variables_reach_gdal_in_a_private_file(
 def test_a_server_that_falls_silent_is_asked_again(
     safe_door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(files._REMOTE, "GDAL_HTTP_LOW_SPEED_TIME", 1)
-    monkeypatch.setitem(files._REMOTE, "GDAL_HTTP_RETRY_DELAY", 0.01)
+    monkeypatch.setitem(settings._REMOTE, "GDAL_HTTP_LOW_SPEED_TIME", 1)
+    monkeypatch.setitem(settings._REMOTE, "GDAL_HTTP_RETRY_DELAY", 0.01)
     scene = source_of(safe_door)
     geobox = header(scene).geobox
     safe_door.fault("delay", origin="webdav", value=60, verb="GET")
