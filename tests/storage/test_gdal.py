@@ -21,7 +21,7 @@ import pytest
 import rasterio
 
 from rsdat.errors import CredentialError, DataError
-from rsdat.raster import files, handles, load
+from rsdat.raster import handles, load, settings
 from rsdat.raster.files import attempt, borrow, header
 from rsdat.raster.preview import preview
 from rsdat.raster.reading import read
