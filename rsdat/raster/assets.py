@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pystac
 
 from rsdat.arguments import checked
 from rsdat.catalog.assets import asset_href, kind_of, read_asset
 from rsdat.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rsdat.raster.sources import Source
 
 #: Rows and columns of a task's part: whole blocks of nearly all files.
 _CHUNK = 2048
@@ -56,17 +59,24 @@ def get_asset(item: pystac.Item, key: str, *, chunks: Any = None) -> Any:
     return _raster(item, key, size)
 
 
+def _names(source: Source) -> tuple[str | None, ...]:
+    from rsdat.raster.files import borrow
+
+    with borrow(source).by_gdal() as dataset:
+        return tuple(dataset.descriptions)
+
+
 def _raster(item: pystac.Item, key: str, size: int) -> Any:
     import xarray as xr
     from odc.geo.xr import xr_coords
 
-    from rsdat.raster.files import attempt, borrow, header
+    from rsdat.raster.files import attempt, header
     from rsdat.raster.loading import variable_of
     from rsdat.raster.sources import source
 
     first = source(item, key)
     head = header(first)
-    names = attempt(lambda: tuple(borrow(first).dataset.descriptions), first)
+    names = attempt(lambda: _names(first), first)
     bands = [replace(first, band=number) for number in range(1, len(names) + 1)]
     rows, columns = (_parts(length, size) for length in head.geobox.shape)
     variable = variable_of(

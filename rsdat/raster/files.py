@@ -16,6 +16,7 @@ from rasterio.transform import Affine
 from rsdat.errors import CredentialError, DataError
 from rsdat.raster import handles
 from rsdat.raster.handles import Opened
+from rsdat.raster.settings import settings
 from rsdat.raster.sources import Source
 from rsdat.storage import gdal, is_remote, scrubbed, shown
 
@@ -53,7 +54,9 @@ def describe(file: Opened, source: Source) -> Header:
     """The header of an open file, as one source sees it."""
     asked = source.band, source.declared
     if asked not in file.headers:
-        file.headers[asked] = _described(file.dataset, source)
+        # Overviews are looked for only now, which may take requests.
+        with settings(file.href):
+            file.headers[asked] = _described(file.dataset, source)
     found: Header = file.headers[asked]
     return found
 

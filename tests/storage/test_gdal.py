@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import cloudpickle
@@ -21,7 +22,7 @@ import pytest
 import rasterio
 
 from rsdat.errors import CredentialError, DataError
-from rsdat.raster import handles, load, settings
+from rsdat.raster import files, handles, load, settings
 from rsdat.raster.files import attempt, borrow, header
 from rsdat.raster.preview import preview
 from rsdat.raster.reading import read
@@ -205,6 +206,21 @@ def test_no_secret_is_in_settings_environment_or_command_line(safe_door: Door) -
         assert secret.encode() not in Path(f"/proc/self/{place}").read_bytes()
     assert secret not in repr(scene)
     assert secret.encode() not in pickle.dumps((scene, gdal.options(scene.href)))
+
+
+def test_headers_are_read_with_the_settings(
+    safe_door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    real = files._described
+
+    def described(*given: Any) -> Any:
+        seen.append(rasterio.env.getenv())
+        return real(*given)
+
+    monkeypatch.setattr(files, "_described", described)
+    header(source_of(safe_door))
+    assert seen[0]["GDAL_HTTP_LOW_SPEED_TIME"] == settings._REMOTE["GDAL_HTTP_LOW_SPEED_TIME"]
 
 
 def header_place(scene: Source) -> Path:
