@@ -96,7 +96,8 @@ class Client:
         self._tls: tuple[float, Any] = (0.0, True)
         #: Set once an upload has seen that the door does not answer ``Expect: 100-continue``.
         self.ignores_expect = False
-        #: XRootD: neither quotes names in its answers nor unquotes a Destination (seen with 5.5).
+        #: XRootD: neither quotes names in its answers nor unquotes a Destination, and loses its
+        #: place in uploads of unknown size (seen with 5.5).
         self.is_xrootd = False
 
     # --- connections

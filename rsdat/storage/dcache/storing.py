@@ -18,6 +18,7 @@ from rsdat.storage.dcache.paths import parent, temporary
 from rsdat.storage.dcache.reading import Reader
 from rsdat.storage.dcache.retrying import Tries
 from rsdat.storage.dcache.spans import Span
+from rsdat.storage.dcache.spooling import spooled
 from rsdat.storage.dcache.writing import Queue, Source, mismatches, upload
 
 # Seconds before each look for what an upload has left whose connection the door has ended; dCache
@@ -221,6 +222,16 @@ class Store:
 
     async def _verified(self, path: str, source: Source, headers: dict[str, str]) -> Reply | None:
         """Upload and compare, again after a difference; the door's refusal, None for success."""
+        if not (source.repeatable or self._namespace.has_rest) and not await self._has_parent(path):
+            # Servers other than dCache may refuse only after the data, which then is gone.
+            await self._namespace.make_directories(parent(path))
+        # What the door is, is known from here on.
+        if source.size is None and self._client.is_xrootd:
+            async with spooled(source, path, self.names) as known:
+                return await self._sent(path, known, headers)
+        return await self._sent(path, source, headers)
+
+    async def _sent(self, path: str, source: Source, headers: dict[str, str]) -> Reply | None:
         tries = Tries(self._client.policy)
         while True:
             reply = await self._with_parents(path, source, headers)
@@ -243,9 +254,6 @@ class Store:
 
     async def _with_parents(self, path: str, source: Source, headers: dict[str, str]) -> Reply:
         """Upload; the directories above are made when the door misses them."""
-        if not (source.repeatable or self._namespace.has_rest) and not await self._has_parent(path):
-            # Servers other than dCache may refuse only after the data, which then is gone.
-            await self._namespace.make_directories(parent(path))
         reply = await upload(self._client, path, source, headers)
         if reply.status not in (404, 409) or source.spent:
             return reply

@@ -99,7 +99,12 @@ class LocalFile:
     spent = False
 
     def __init__(
-        self, path: str, names: tuple[str, ...], progress: Callable[[int], None] | None = None
+        self,
+        path: str,
+        names: tuple[str, ...],
+        progress: Callable[[int], None] | None = None,
+        *,
+        size: int | None = None,
     ) -> None:
         import os
 
@@ -107,7 +112,7 @@ class LocalFile:
         self._names = names
         self._progress = progress
         self.trouble: BaseException | None = None
-        self.size: int | None = os.path.getsize(path)
+        self.size: int | None = os.path.getsize(path) if size is None else size
         self.sums = Sums(names)
 
     async def blocks(self) -> AsyncIterator[Buffer]:
@@ -133,6 +138,9 @@ class LocalFile:
             self.trouble = error
             raise
 
+    def _open(self) -> FileIO:
+        return open(self._path, "rb", buffering=0)
+
     async def _read(self) -> AsyncGenerator[Buffer]:
         size = min(READ, max(self.size or 0, 1))
         # Beside those ahead: one that is sent, and the one before it, whose last bytes may wait in
@@ -140,7 +148,7 @@ class LocalFile:
         buffers = itertools.cycle([bytearray(size) for _ in range(AHEAD + 2)])
         own = ThreadPoolExecutor(1, thread_name_prefix="rsdat-upload")
         loop, sums = asyncio.get_running_loop(), self.sums
-        with open(self._path, "rb", buffering=0) as stream:
+        with self._open() as stream:
 
             def read() -> asyncio.Future[Buffer]:
                 return loop.run_in_executor(own, _filled, stream, next(buffers), sums)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -129,10 +131,45 @@ def test_a_large_file_streams_both_ways(fs: Any, tmp_path: Path) -> None:
     assert [name for name in fs.find("/") if ".part" in name] == []
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_the_size_of_a_large_file_may_be_unknown(fs: Any, known: bool) -> None:
+    data = os.urandom(1 << 20) * 20
+    size = {"size": len(data)} if known else {}
+    for _ in range(4):
+        with fs.open("/new/large", "wb", **size) as file:
+            for start in range(0, len(data), 300_001):
+                file.write(data[start : start + 300_001])
+        assert fs.cat("/new/large") == data
+
+
+def test_no_room_for_what_has_no_size_yet(xrootd_server: Server, tmp_path: Path) -> None:
+    code = f"""
+import fsspec, resource
+fs = fsspec.filesystem("dav", webdav={xrootd_server.url!r}, pause=0.01)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
+try:
+    with fs.open("/f", "wb") as file:
+        for _ in range(12):
+            file.write(bytes(1 << 20))
+finally:
+    print(fs.find("/"))
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 1
+    assert "cannot keep /.f" in ended.stderr
+    assert f"in {tmp_path} until its size is known" in ended.stderr
+    assert "set TMPDIR" in ended.stderr
+    assert ended.stdout == "[]\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_writer_that_fails_leaves_nothing(fs: Any) -> None:
     def fail() -> None:
         with fs.open("/f", "wb") as file:
-            for _ in range(12):
+            for _ in range(20):
                 file.write(b"x" * (1 << 20))
             raise RuntimeError("of the writer")
 
