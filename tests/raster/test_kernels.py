@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsdat.errors import DataError
@@ -16,6 +16,7 @@ from rsdat.raster.masks import bits_invalid, qa_invalid, scl_invalid
 values = st.one_of(st.just(float("nan")), st.floats(-0.125, 1.625, width=32))
 
 
+@settings(deadline=None)
 @given(values, values)
 def test_ndvi_stays_in_its_range(red, nir):
     index = ndvi_of(np.float32([red]), np.float32([nir]))[0]
@@ -42,6 +43,7 @@ def test_the_layout_before_the_collections_is_refused():
         qa_invalid(np.array([20480, 53248], "uint16"))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(-20, 20), st.sampled_from([0.5, 1.0, 2.0, 3.0]))
 def test_axis_indices_are_the_pixels_under_the_centres(size, shift, scale):
     found = axis_indices(scale, shift, size)
@@ -49,6 +51,7 @@ def test_axis_indices_are_the_pixels_under_the_centres(size, shift, scale):
     assert found.tolist() == expected
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 300),
     st.integers(1, 300),

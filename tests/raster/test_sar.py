@@ -95,7 +95,7 @@ def test_samples_that_say_nothing(sample):
     assert np.isnan(scene_threshold(sample))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     counts=st.lists(st.integers(0, 50), min_size=4, max_size=9).filter(
         lambda counts: sum(count > 0 for count in counts) >= 4
