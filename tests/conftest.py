@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,12 +16,19 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.ports import kept_port
+
 pytest_plugins = ["tests.dcache.plugin", "tests.servers.plugin"]
 
-# One commit has one verdict; new examples are looked for where somebody can look at them.
-hypothesis.settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI") == "true":
-    hypothesis.settings.load_profile("ci")
+# One commit has one verdict; new examples are looked for where somebody can look at them. How long
+# an example takes says how busy the machine is, and nothing about rsdat.
+hypothesis.settings.register_profile(
+    "rsdat",
+    derandomize=os.environ.get("CI") == "true" or os.environ.get("RSDAT_REQUIRE_CLUSTER") == "1",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("rsdat")
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
@@ -117,8 +124,10 @@ class Sshd:
     def sever(self) -> None:
         """End all connections, as a login host does that goes down; the server stays."""
         for pid in self.connections():
-            if "sshd" in Path(f"/proc/{pid}/comm").read_text() if alive(pid) else False:
-                os.kill(pid, signal.SIGKILL)
+            # A process of a connection ends by itself when the one below it does.
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                if "sshd" in Path(f"/proc/{pid}/comm").read_text():
+                    os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """End all connections and the server."""
@@ -128,7 +137,7 @@ class Sshd:
             self.process.kill()
             self.process.wait()
             for pid in pids:
-                if alive(pid):
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self.process = None
 
@@ -182,14 +191,13 @@ def sshd(own_places: Path) -> Iterator[Sshd]:
         pytest.skip("sshd is not installed (openssh-server)")
     directory = own_places / "ssh"
     directory.mkdir(mode=0o755)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = Sshd(directory, port)
-    server.prepare()
-    server.start()
-    yield server
-    server.stop()
+    # A server that is stopped and started again in a test finds its port as it was.
+    with kept_port() as kept:
+        server = Sshd(directory, kept.getsockname()[1])
+        server.prepare()
+        server.start()
+        yield server
+        server.stop()
     _end_control_connections(own_places / "run" / "rsdat")
 
 
@@ -197,15 +205,14 @@ def _end_control_connections(directory: Path) -> None:
     for path in directory.glob("*"):
         if path.is_socket():
             argv = ["ssh", "-F", "none", "-S", path, "-O", "exit", "-o", "ProxyCommand=none", "x"]
-            subprocess.run(argv, capture_output=True, timeout=20, check=False)
+            subprocess.run(argv, capture_output=True, timeout=60, check=False)
 
 
 @pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port() -> Iterator[int]:
+    """A port where nobody listens, and nobody else will during the test."""
+    with kept_port() as kept:
+        yield kept.getsockname()[1]
 
 
 @pytest.fixture(name="ssh_processes")
