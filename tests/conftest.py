@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,9 +110,13 @@ class Sshd:
                 start_new_session=True,
             )
         assert self.process.stderr is not None
+        said = b""
         for line in self.process.stderr:
+            said += line
             if b"Server listening" in line:
                 break
+        else:
+            raise AssertionError(f"sshd did not start:\n{said.decode()}")
         # The rest is of no use, and a full pipe would block sshd.
         subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=subprocess.DEVNULL)
         self.process.stderr.close()
@@ -123,23 +128,42 @@ class Sshd:
 
     def sever(self) -> None:
         """End all connections, as a login host does that goes down; the server stays."""
-        for pid in self.connections():
-            # A process of a connection ends by itself when the one below it does.
-            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
-                if "sshd" in Path(f"/proc/{pid}/comm").read_text():
-                    os.kill(pid, signal.SIGKILL)
+        serving = [pid for pid in self.connections() if "sshd" in name_of(pid)]
+        # All at one moment: nobody notices the end of one while another still stands.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in serving:
+                send(pid, number)
 
     def stop(self) -> None:
         """End all connections and the server."""
         if self.process is not None:
-            # The server first: no new connection can slip in while the old ones are ended.
+            # It stands still first: no new connection slips in while the old ones are counted.
+            self.process.send_signal(signal.SIGSTOP)
             pids = self.connections()
             self.process.kill()
             self.process.wait()
             for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                send(pid, signal.SIGKILL)
+            # One that has just begun may still hold the port on which the server starts anew.
+            deadline = time.monotonic() + 60
+            while any(alive(pid) for pid in pids):
+                assert time.monotonic() < deadline, pids
+                time.sleep(0.01)
             self.process = None
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process that may just have ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def name_of(pid: int) -> str:
+    """The program's name; empty when the process has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text()
+    except OSError:
+        return ""
 
 
 def alive(pid: int) -> bool:
