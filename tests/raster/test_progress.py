@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import count
 from types import SimpleNamespace
 
 import IPython
@@ -23,8 +24,13 @@ STEPS = [
 @pytest.fixture
 def now(monkeypatch):
     """A clock on which every look is long after the one before."""
-    ticks = iter(range(10, 1000, 10))
-    monkeypatch.setattr("rsdat.raster.progress.time.monotonic", lambda: next(ticks))
+    ticks = count(10, 10)
+    hold(monkeypatch, lambda: next(ticks))
+
+
+def hold(monkeypatch, clock):
+    """Put a clock in the bar's place of one; the other threads of the process keep theirs."""
+    monkeypatch.setattr("rsdat.raster.progress.time", SimpleNamespace(monotonic=clock))
 
 
 def test_a_terminal_sees_tiles_throughput_and_time_left(monkeypatch, now):
@@ -63,7 +69,7 @@ def test_a_notebook_sees_one_bar_that_grows(monkeypatch, now):
 def test_a_log_sees_nothing_and_the_last_look_is_never_left_out(capsys, monkeypatch):
     seen = []
     monkeypatch.setattr("rsdat.raster.progress._line", lambda name, step: seen.append(step.done))
-    monkeypatch.setattr("rsdat.raster.progress.time.monotonic", lambda: 5.0)
+    hold(monkeypatch, lambda: 5.0)
     report = reporter(True, "a.tif")
     for step in STEPS:
         report(step)
