@@ -90,8 +90,10 @@ def at(url: str, items: list[pystac.Item], shelf: Scenes) -> list[pystac.Item]:
 @pytest.fixture(autouse=True)
 def nothing_is_left_waiting():
     yield
-    # Work is taken in turn: when this is done, what was cancelled is gone and nothing hangs.
-    pixels._pool().submit(int).result(timeout=60)
+    # All threads meet: what was cancelled is gone, what was under way is done, and nothing hangs.
+    meet = threading.Barrier(pixels._WAITING).wait
+    for met in [pixels._pool().submit(meet, 60) for _ in range(pixels._WAITING)]:
+        met.result(timeout=60)
     names = [one.name for one in threading.enumerate() if one.name.startswith("rsdat-read")]
     assert len(names) <= pixels._WAITING
 
