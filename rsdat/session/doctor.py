@@ -19,7 +19,16 @@ from rsdat.host.base import Host
 from rsdat.jobqueue import queue_named
 from rsdat.jobqueue.slurm_words import duration
 from rsdat.session import memory
-from rsdat.session.questions import PACKAGES, Answer, ask, jobs, parse, questions
+from rsdat.session.questions import (
+    IMPORT_PATIENCE,
+    PACKAGES,
+    TOO_LATE,
+    Answer,
+    ask,
+    jobs,
+    parse,
+    questions,
+)
 
 #: Seconds between the clocks of laptop and cluster from which certificates are in doubt.
 MOST_SKEW = 60
@@ -211,6 +220,14 @@ def environment(site: Site, answers: Answers) -> Finding:
     if all(name in facts for name in PACKAGES):
         versions = f"rsdat {facts['rsdat']}, dask {facts['dask']}, jupyterlab {facts['jupyterlab']}"
         return Finding("environment", True, f"python {facts.get('python', '?')}, {versions}")
+    if answer and answer.status == TOO_LATE:
+        return Finding(
+            "environment",
+            None,
+            f"the site's Python had not imported all after {IMPORT_PATIENCE} s: its disk, or the "
+            "host, is very slow just now",
+            "Try again. Where it stays so, set directory to a faster disk for this site.",
+        )
     said = text.strip().splitlines()
     message = said[-1] if said else "the site's Python gave no answer"
     if site.environment.container:

@@ -13,8 +13,10 @@ from rsdat.environment.interpreter import on_site
 from rsdat.jobqueue import queue_named
 from rsdat.session import remote
 
-#: Seconds that one question may take on the site.
-PATIENCE = 25
+#: Seconds that one question may take on the site, and the imports on a slow file system.
+PATIENCE, IMPORT_PATIENCE = 25, 120
+#: Exit status of a question that took longer.
+TOO_LATE = 124
 
 #: What the environment of a session has to be able to import.
 PACKAGES = ("rsdat", "dask", "distributed", "jupyterlab", "dask_labextension")
@@ -66,6 +68,8 @@ class Question:
 
     argv: Sequence[str]
     input: str = ""
+    patience: int = PATIENCE
+    """Seconds that it may take."""
 
 
 @dataclass(frozen=True)
@@ -99,16 +103,17 @@ def questions(site: Site, scripts: Mapping[str, str]) -> dict[str, Question]:
         if argv:
             asked[label] = Question(argv, script)
     imports = [*interpreter(site), "-c", _IMPORTS, *PACKAGES]
-    asked["environment"] = Question(on_site(site, imports))
+    asked["environment"] = Question(on_site(site, imports), patience=IMPORT_PATIENCE)
     return asked
 
 
 def ask(asked: Mapping[str, Question]) -> tuple[str, list[str]]:
     """The marking word, and the argv that asks all of it at once."""
     word = f"rsdat-{secrets.token_hex(8)}"
-    words = [word, str(PATIENCE)]
+    words = [word]
     for label, question in asked.items():
-        words += [label, question.input, str(len(question.argv)), *question.argv]
+        words += [label, str(question.patience), question.input]
+        words += [str(len(question.argv)), *question.argv]
     return word, remote.call("ask", *words)
 
 

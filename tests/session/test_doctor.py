@@ -34,6 +34,7 @@ def test_each_question_gets_its_own_answer() -> None:
             "absent": Question(["/no/such/command"]),
             "home": Question(["printf", "%s", "~/x"]),
             "silent": Question(["true"]),
+            "slow": Question(["sleep", "1000"], patience=1),
         }
     )
     assert answers["words"] == Answer(0, "<a b><*><$HOME><>")
@@ -42,6 +43,7 @@ def test_each_question_gets_its_own_answer() -> None:
     assert answers["absent"].status == 127
     assert answers["home"] == Answer(0, f"{os.environ['HOME']}/x")
     assert answers["silent"] == Answer(0, "")
+    assert answers["slow"] == Answer(124, "")
 
 
 def test_what_a_site_prints_in_between_does_no_harm() -> None:
@@ -165,6 +167,13 @@ def test_an_environment_that_lacks_something_names_it_and_the_command(
     assert finding.ok is False
     assert words in finding.message
     assert "rsdat env install far" in finding.fix
+
+
+def test_an_environment_that_is_only_slow_is_not_called_broken() -> None:
+    finding = doctor.environment(SITE, {"environment": Answer(124, "python 3.12.4\nrsdat 0.1.0\n")})
+    assert finding.ok is None
+    assert "120 s" in finding.message
+    assert "env install" not in finding.fix
 
 
 def test_an_image_that_only_compute_nodes_can_run_is_no_fault() -> None:

@@ -1,9 +1,10 @@
 # Run several commands in one round trip and print what each says, between marked lines.
-# Arguments: WORD SECONDS, then for each command LABEL INPUT COUNT and COUNT words.
-# WORD marks our lines; a leading ~/ of a word stands for the home here.
+# Arguments: WORD, then for each command LABEL SECONDS INPUT COUNT and COUNT words.
+# WORD marks our lines; a leading ~/ of a word stands for the home here. A command that takes longer
+# than its SECONDS ends with 124.
 set -u
-word=$1 seconds=$2
-shift 2
+word=$1
+shift
 
 limited() {
     if command -v timeout >/dev/null; then
@@ -30,8 +31,8 @@ first() {
 }
 
 while [ $# -gt 0 ]; do
-    label=$1 given=$2
-    shift 2
+    label=$1 seconds=$2 given=$3
+    shift 3
     printf '\n%s begin %s\n' "$word" "$label"
     printf %s "$given" | first "$@" 2>&1
     printf '\n%s end %s %s\n' "$word" "$?" "$label"
