@@ -207,15 +207,23 @@ def main() -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             text = f"another tunnel of {spec.session} is just starting"
-            reporter.answer({"error": text, "hint": "Try again.", "login": False})
-            return
-        try:
-            _watch(spec, reporter)
-        finally:
-            reporter.leave()
+            failure: Mapping[str, Any] | None = _failure(text, "Try again.")
+        else:
+            try:
+                failure = _watch(spec, reporter)
+            finally:
+                reporter.leave()
+    # Only now that the lock is free: whoever is told may start another tunnel at once.
+    if failure is not None:
+        reporter.answer(failure)
 
 
-def _watch(spec: TunnelSpec, reporter: _Reporter) -> None:
+def _failure(text: str, hint: str | None, *, login: bool = False) -> Mapping[str, Any]:
+    return {"error": text, "hint": hint, "login": login}
+
+
+def _watch(spec: TunnelSpec, reporter: _Reporter) -> Mapping[str, Any] | None:
+    """Keep the tunnel until its session is over; what to report when that was not possible."""
     from rsdat.host import open_host
     from rsdat.session.tunnel_watch import Watch
 
@@ -224,8 +232,8 @@ def _watch(spec: TunnelSpec, reporter: _Reporter) -> None:
         Watch(spec, host, reporter.publish, reporter.note).run()
     except RsdatError as error:
         reporter.note(f"gave up: {error.message}")
-        login = isinstance(error, LoginRefused)
-        reporter.answer({"error": error.message, "hint": error.hint, "login": login})
+        return _failure(error.message, error.hint, login=isinstance(error, LoginRefused))
+    return None
 
 
 if __name__ == "__main__":
