@@ -120,7 +120,7 @@ cancel() {
         pid=${pid#-}
         groups="$groups $pid"
     done
-    # After TERM the time that was given, after KILL a second for the kernel.
+    # After TERM the time that was given, after KILL what a busy machine needs to be rid of them.
     for signal in TERM KILL; do
         while [ "$tenths" -gt 0 ]; do
             left=
@@ -133,7 +133,7 @@ cancel() {
             sleep 0.1
             tenths=$((tenths - 1))
         done
-        tenths=10
+        tenths=100
     done
     return 0
 }
