@@ -14,9 +14,10 @@ from rsdat.session.identity import (
 )
 
 
-def test_ids_keep_the_name_and_never_repeat() -> None:
+def test_ids_keep_the_name_and_hardly_ever_repeat() -> None:
     ids = {new_id("geo") for _ in range(200)}
-    assert len(ids) == 200
+    # Of 26⁵ ids two are equal in one run of 600; four pairs in one of 10¹².
+    assert len(ids) > 196
     assert all(one.startswith("geo-") for one in ids)
 
 
