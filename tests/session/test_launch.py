@@ -21,13 +21,13 @@ def test_a_connection_that_breaks_at_the_submission_is_told_with_how_to_find_out
 ) -> None:
     site = Site(name="far", directory=str(tmp_path / "root"))
     started = tmp_path / "started"
-    waits = ("sh", "-c", 'touch "$1"; exec sleep 20', "-", str(started))
+    waits = ("sh", "-c", 'touch "$1"; exec sleep 60', "-", str(started))
     wanted = dataclasses.replace(plan(site), submit=waits, interpreter="")
     host = SSHHost("login", ssh_config=str(sshd.ssh_config))
     host.connect(interactive=False)
 
     def sever() -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not started.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         sshd.sever()

@@ -67,6 +67,7 @@ def test_a_controller_that_is_away_for_a_moment_does_not_leave_the_work_half_don
 
 
 def test_a_controller_that_stays_away_is_told_with_the_next_step(place: Path) -> None:
+    (place / "refused").touch()
     (place / "away").write_text("".join(f"{n}\n" for n in range(2, 100)))
     with pytest.raises(QueueError, match="does not answer") as error:
         stop(overview(place), LocalHost(), lambda progress: None, patience=0.5)
