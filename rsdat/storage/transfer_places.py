@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from rsdat.errors import DataError
 from rsdat.storage.dcache import checksums, tape
+from rsdat.storage.dcache.spans import opaque
 from rsdat.storage.files import absolute, is_remote, shown, storage_options
 from rsdat.storage.transfer_errors import Stopped
 
@@ -51,6 +52,8 @@ class Facts:
         S3's of an object that was uploaded in parts, where it is the content's; else empty.
     locality
         Where dCache has it (``NEARLINE``: on tape only); empty elsewhere.
+    weak
+        Whether a range may not be asked for on the condition (``If-Range``) of this version.
     """
 
     size: int | None
@@ -59,6 +62,7 @@ class Facts:
     sums: Mapping[str, str] = field(default_factory=dict)
     locality: str = ""
     etag: str = ""
+    weak: bool = False
 
 
 @dataclass(frozen=True)
@@ -291,8 +295,9 @@ def of_headers(status: int, headers: Mapping[str, str]) -> Facts:
     except (KeyError, TypeError, ValueError):
         mtime = None
     etag = headers.get("ETag", "")
-    version = etag or ("" if mtime is None else f"{mtime}-{size}")
-    return Facts(size, mtime, version, checksums.of_header(headers))
+    version = opaque(etag) or ("" if mtime is None else f"{mtime}-{size}")
+    weak = not etag.startswith('"')
+    return Facts(size, mtime, version, checksums.of_header(headers), weak=weak)
 
 
 def _s3(place: Place, stop: threading.Event | None) -> Facts:

@@ -168,7 +168,7 @@ def _door(place: Place, facts: Facts, start: int, stop: Stop) -> Iterator[bytes]
 
 def _http(place: Place, facts: Facts, start: int, stop: Stop) -> Iterator[bytes]:
     headers = {"Range": f"bytes={start}-"} if start else {}
-    if start and facts.version.startswith('"'):
+    if start and facts.version and not facts.weak:
         headers["If-Range"] = facts.version
 
     async def produce(offer: Offer) -> None:

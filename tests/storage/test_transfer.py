@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rsdat.errors import DataError
 from rsdat.storage.transfer import copy_file, copy_many
-from rsdat.storage.transfer_errors import CopyFailed, Denied, Directory, Missing
+from rsdat.storage.transfer_errors import Changed, CopyFailed, Denied, Directory, Missing
 from rsdat.storage.transfer_many import Planned, Progress
-from tests.storage.secrets import person
+from rsdat.storage.transfer_places import of_headers
+from tests.storage.secrets import Person, person
+from tests.storage.signed_servers import Answer, Asked, file_answer, serving
 from tests.storage.transfer_ends import Ends, all_ends, ends, short_clock
 
 __all__ = ["all_ends", "ends", "person", "short_clock"]
@@ -121,6 +125,28 @@ def test_a_door_that_copies_does_so_without_the_bytes_passing_here(ends: Ends) -
     assert ends.read(ends.url("davs", "g")) == DATA
     assert not ends.door.requests("webdav", "PUT")
     assert ends.door.requests("webdav", "COPY")
+
+
+def test_a_source_whose_tag_becomes_strong_is_the_same(person: Person, tmp_path: Path) -> None:
+    """Apache calls the tag of a file weak until the file is a second old."""
+    (tmp_path / "f").write_bytes(DATA)
+    for later in ('"a"', '"b"'):
+        tags = itertools.chain(['W/"a"'], itertools.repeat(later))
+
+        def answer(asked: Asked, tags: Iterator[str] = tags) -> Answer:
+            status, headers, data = file_answer(tmp_path / "f", asked)
+            return status, {**headers, "ETag": next(tags)}, data
+
+        with serving(answer) as address:
+            if later == '"b"':
+                with pytest.raises(Changed, match="replaced"):
+                    copy_file(f"{address}/f", str(tmp_path / "h"))
+            else:
+                copy_file(f"{address}/f", str(tmp_path / "g"))
+    assert (tmp_path / "g").read_bytes() == DATA
+    assert not (tmp_path / "h").exists()
+    told = [of_headers(200, {"ETag": tag}) for tag in ('W/"a"', '"a"')]
+    assert [(one.version, one.weak) for one in told] == [('"a"', True), ('"a"', False)]
 
 
 def test_what_goes_wrong_names_both_ends_and_the_next_step(ends: Ends) -> None:

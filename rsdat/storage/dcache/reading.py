@@ -18,7 +18,7 @@ from rsdat.storage.dcache.client import Client
 from rsdat.storage.dcache.known import Known
 from rsdat.storage.dcache.paths import origin
 from rsdat.storage.dcache.retrying import ShortRead, Tries
-from rsdat.storage.dcache.spans import Arrived, Span, expected_bytes, total
+from rsdat.storage.dcache.spans import Arrived, Span, expected_bytes, opaque, total
 
 if TYPE_CHECKING:
     import aiohttp
@@ -208,7 +208,8 @@ class Reader:
     ) -> int:
         """Note what the headers say; how many bytes of the body are to be left out."""
         etag = response.headers.get("ETag")
-        if arrived.received and (etag != arrived.etag or total(response) != arrived.size):
+        same = opaque(etag or "") == opaque(arrived.etag or "")
+        if arrived.received and not (same and total(response) == arrived.size):
             raise errors.Changed(
                 f"{path} at {self._client.door.webdav} was replaced while it was read",
                 hint="read it again",

@@ -41,6 +41,14 @@ class Arrived:
     sums: Mapping[str, str] | None = None
 
 
+def opaque(etag: str) -> str:
+    """An entity tag without its sign of weakness, for the weak comparison (RFC 9110, 8.8.3.2).
+
+    Apache calls the tag of a file weak until the file is a second old.
+    """
+    return etag.removeprefix("W/")
+
+
 def total(response: aiohttp.ClientResponse) -> int | None:
     """The size of the whole file."""
     if response.status == 206:

@@ -10,6 +10,7 @@ from xml.parsers import expat
 
 from rsdat.storage.dcache import checksums
 from rsdat.storage.dcache.paths import Door
+from rsdat.storage.dcache.spans import opaque
 
 DAV = "{DAV:}"
 LOCALITY = "{http://srm.lbl.gov/StorageResourceManager}FileLocality"
@@ -109,7 +110,7 @@ def _entry(path: str, properties: dict[str, ElementTree.Element]) -> Entry:
         "mtime": modified,
         "created": _date(_text(properties, f"{DAV}creationdate")),
         "mimetype": _text(properties, f"{DAV}getcontenttype") or None,
-        "etag": _text(properties, f"{DAV}getetag") or None,
+        "etag": opaque(_text(properties, f"{DAV}getetag")) or None,
     }
     if locality := _text(properties, LOCALITY):
         found["locality"] = locality

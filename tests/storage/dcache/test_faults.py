@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import pickle
 import socket
@@ -16,6 +17,7 @@ import fsspec
 import pytest
 
 from rsdat.storage.dcache import errors, finding
+from tests.dcache import pool
 from tests.dcache.door import Door
 
 DATA = os.urandom(1 << 20) * 3
@@ -92,6 +94,20 @@ def test_a_file_that_is_replaced_while_it_is_read_is_not_mixed(fs: Any, door: Do
 
     with pytest.raises(errors.Changed, match="replaced while it was read"):
         fs.get_file("/f", Replacing())
+
+
+@pytest.mark.parametrize("first", ['W/"a"', '"a"'])
+def test_a_tag_that_becomes_strong_is_the_same(
+    make_fs: Callable[..., Any], door: Door, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """Apache calls the tag of a file weak until the file is a second old."""
+    tags = itertools.chain([first], itertools.repeat('"a"'))
+    monkeypatch.setattr(pool, "file_headers", lambda *_: {"ETag": next(tags)})
+    door.put("/f", DATA)
+    door.fault("truncate", "/f", origin="pool", value=1_000_000)
+    assert make_fs(door, rest=False).cat_file("/f") == DATA
+    asked = [one.headers for one in door.requests("pool") if one.status == 206]
+    assert [one.get("if-range") for one in asked] == [None if "W" in first else '"a"']
 
 
 def test_a_file_that_vanishes_between_list_and_read(fs: Any, door: Door) -> None:
