@@ -121,7 +121,7 @@ def test_a_guarded_command_ends_with_our_input() -> None:
     with subprocess.Popen(
         ["sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=60)
     assert shell.unwrap(output, b"", "w").returncode == 128 + 15
 
 
