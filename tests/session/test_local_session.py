@@ -35,7 +35,7 @@ class Person:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
         if check:
             assert done.returncode == 0, f"{done.args}\n{done.stdout}{done.stderr}"
@@ -77,7 +77,7 @@ def test_a_plain_client_in_a_notebook_connects_and_computes_over_tls(
     session: dict[str, Any],
 ) -> None:
     server = Server(session["url"])
-    kernel = Kernel(server, server.request("POST", "api/kernels", {})["id"], 90)
+    kernel = Kernel(server, server.request("POST", "api/kernels", {})["id"], 240)
     done = kernel.execute(
         "import rsdat\n"
         "from dask.distributed import Client\n"
@@ -103,7 +103,7 @@ def test_the_readmes_python_runs_in_a_session(session: dict[str, Any], tmp_path:
         "scale(4)", "scale(1)"
     )
     server = Server(session["url"])
-    kernel = Kernel(server, server.request("POST", "api/kernels", {})["id"], 90)
+    kernel = Kernel(server, server.request("POST", "api/kernels", {})["id"], 240)
     kernel.execute(f"import os; os.chdir({str(tmp_path)!r})")
     kernel.execute(program)
     assert (tmp_path / "greenest.tif").stat().st_size > 0
@@ -111,11 +111,12 @@ def test_the_readmes_python_runs_in_a_session(session: dict[str, Any], tmp_path:
 
 def test_scale_and_status(person: Person, session: dict[str, Any]) -> None:
     person("scale", "2", "here")
-    deadline = time.monotonic() + 60
-    while len(person.json("status", "here")["cluster"]["workers"]) != 2:
+    deadline = time.monotonic() + 180
+    # A scheduler that is busy with two new workers may not answer in time: then it says nothing.
+    while len((person.json("status", "here")["cluster"] or {"workers": ()})["workers"]) != 2:
         assert time.monotonic() < deadline
-    text = person("status", "here").stdout
-    assert "2 connected" in text
+    while "2 connected" not in (text := person("status", "here").stdout):
+        assert time.monotonic() < deadline
     assert "/proxy/" in text
 
 
@@ -138,11 +139,12 @@ def test_a_killed_head_is_told(person: Person, tmp_path: Path) -> None:
     body = person.json("launch", "--no-browser", "--name", "dies")
     ready = json.loads((Path(body["directory"]) / "ready.json").read_text())
     os.kill(ready["pid"], signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while (done := person("connect", body["session"], check=False)).returncode == 0:
-        assert time.monotonic() < deadline
+    deadline = time.monotonic() + 120
+    # Until its job has noticed, it is a session that does not answer.
+    while "has ended" not in (done := person("connect", body["session"], check=False)).stderr:
+        assert "Traceback" not in done.stderr
+        assert time.monotonic() < deadline, done.stderr
     assert done.returncode == 6
-    assert "has ended" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -28,7 +28,7 @@ def listing(root: Path, *queue: str, ended: bool = False) -> remote.Listing:
 
 def watch(directory: Path, *queue: str) -> list[remote.Event]:
     argv = remote.call("watch", str(directory), *(queue or ("true",)))
-    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
     return list(remote.parse_events(done.stdout.splitlines()))
 
 
