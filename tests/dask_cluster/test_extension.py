@@ -20,7 +20,7 @@ from rsdat.errors import ConfigError, SessionError
 TOKEN = "not-a-secret-in-a-test"
 
 
-def eventually(what: str, ready: Callable[[], Any], seconds: float = 60) -> Any:
+def eventually(what: str, ready: Callable[[], Any], seconds: float = 180) -> Any:
     deadline = time.monotonic() + seconds
     while not (answer := ready()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
@@ -64,7 +64,7 @@ def server(
         yield base
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         log.close()
 
 
