@@ -117,7 +117,8 @@ def test_another_rsdat_uses_the_packages_that_are_there(
         [
             *interpreter(site),
             "-c",
-            "input(); import importlib.util as u, toolz, rsdat.host.base;"
+            "print('began', flush=True); input();"
+            "import importlib.util as u, toolz, rsdat.host.base;"
             "print(u.find_spec('rsdat.one_more'))",
         ],
         stdin=subprocess.PIPE,
@@ -125,6 +126,8 @@ def test_another_rsdat_uses_the_packages_that_are_there(
         text=True,
         cwd="/",
     )
+    assert running.stdout is not None
+    assert running.stdout.readline() == "began\n"
     monkeypatch.setattr(installation, "pack", another_rsdat(tmp_path))
     lines: list[str] = []
     second = install(site, HOST, offline=True, lock=SMALL, progress=lines.append)
