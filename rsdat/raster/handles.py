@@ -24,6 +24,7 @@ from rasterio.windows import Window
 from rsdat.raster import blocks
 from rsdat.raster.settings import settings
 from rsdat.storage import gdal, is_remote
+from rsdat.storage.gdal_cache import Remembered
 
 Array = NDArray[Any]
 
@@ -39,8 +40,9 @@ _LEAST = 100_000
 #: Seconds after which a remote file is opened anew (two requests): it may have been replaced.
 KEPT_SECONDS = 60
 
+Version = tuple[int, int, int]
 #: Path, overview level, and what tells the versions of a local file, or the threads, apart.
-Key = tuple[str, int | None, tuple[int, int, int] | None]
+Key = tuple[str, int | None, Version | None]
 
 
 @dataclass(eq=False)
@@ -51,9 +53,10 @@ class Opened:
     """Of rasterio. Its pixels are read by :meth:`read`."""
     href: str
     level: int | None
-    version: tuple[int, int, int] | None
+    version: Version | None
     since: float
-    """When it was opened, on the monotonic clock."""
+    """When it was read for the first time, on the monotonic clock: other handles, and what GDAL
+    keeps for them, may be older than this one."""
     headers: dict[Any, Any] = field(default_factory=dict)
     """What has been read of them, by what was asked."""
     weight: int = _LEAST
@@ -141,6 +144,7 @@ class _Idle:
 
 
 _local_files, _remote_files = _Idle(), _Idle()
+_remembered = Remembered()
 _borrowed = threading.local()
 
 
@@ -156,8 +160,10 @@ def borrowing() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for handle, _ in mine.values():
+        for (path, *_), (handle, remote) in mine.items():
             handle.dataset.close()
+            if remote:
+                _remembered.drop(path)
         raise
     else:
         for key, (handle, remote) in mine.items():
@@ -179,19 +185,27 @@ def borrow(href: str, level: int | None = None) -> Opened:
     key = (path, level, _thread(path) if remote else seen)
     mine: dict[Key, tuple[Opened, bool]] = _borrowed.handles
     if key not in mine:
-        now = time.monotonic()
-        found = (_remote_files if remote else _local_files).take(
-            key, now - KEPT_SECONDS if remote else float("-inf")
-        )
+        oldest = time.monotonic() - KEPT_SECONDS if remote else float("-inf")
+        found = (_remote_files if remote else _local_files).take(key, oldest)
         if found is None:
-            options = {} if level is None else {"overview_level": level}
-            with settings(href):
-                dataset = rasterio.open(**gdal.opening(href), **options)
-            found = Opened(dataset, href, level, seen, now)
-            if remote:
-                found.weight += _buffer(dataset)
+            found = _opened(href, path, level, seen)
         mine[key] = found, remote
     return mine[key][0]
+
+
+def _opened(href: str, path: str, level: int | None, seen: Version | None) -> Opened:
+    remote = is_remote(href)
+    options = {} if level is None else {"overview_level": level}
+    since = time.monotonic()
+    try:
+        with settings(href, remembered=True):
+            if remote:
+                since = _remembered.since(path, since, since - KEPT_SECONDS)
+            dataset = rasterio.open(**gdal.opening(href), **options)
+    except BaseException:
+        _remembered.drop(path)
+        raise
+    return Opened(dataset, href, level, seen, since, weight=_LEAST + remote * _buffer(dataset))
 
 
 def _buffer(dataset: Any) -> int:
@@ -208,14 +222,15 @@ def forget() -> None:
     blocks.forget()
     _local_files.clear()
     _remote_files.clear()
+    _remembered.clear()
 
 
-def _thread(path: str) -> tuple[int, int, int] | None:
+def _thread(path: str) -> Version | None:
     """The thread, where a dataset is of no other: GDAL reads it through a connection of its own."""
     return (threading.get_ident(), 0, 0) if path.startswith(("sftp://", "ssh://")) else None
 
 
-def version(href: str) -> tuple[int, int, int] | None:
+def version(href: str) -> Version | None:
     """What changes when a local file is written anew; None where there is no such file."""
     try:
         status = os.stat(href)

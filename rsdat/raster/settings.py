@@ -10,6 +10,7 @@ import rasterio
 from rasterio.session import DummySession
 
 from rsdat.storage import gdal, is_remote
+from rsdat.storage.gdal_cache import can_forget
 
 _EVERYWHERE = {
     # The blocks we want are read once, in order: a large cache only keeps what is not asked again.
@@ -34,16 +35,24 @@ _REMOTE = {
 
 
 @contextmanager
-def settings(href: str | None = None) -> Iterator[None]:
+def settings(href: str | None = None, *, remembered: bool = False) -> Iterator[None]:
     """GDAL's settings for reading a file; what the user has set in the environment stands.
 
     Only what belongs to the credential of a remote file does not give way.
+
+    Parameters
+    ----------
+    remembered
+        Whether GDAL may keep what it knows of a remote file, for other handles of the process:
+        whoever says so has it forget (:mod:`rsdat.storage.gdal_cache`).
     """
     remote = href is not None and is_remote(href)
     wanted = {**_EVERYWHERE, **(_REMOTE if remote else {})}
     wanted = {key: value for key, value in wanted.items() if key not in os.environ}
     if href is not None:
         wanted |= gdal.options(href)
+    if remembered and can_forget():
+        wanted.pop(gdal.NEVER_REMEMBER, None)
     # Not rasterio's own session: it would copy AWS keys of the environment into the settings.
     with rasterio.Env(DummySession(), **wanted):
         yield

@@ -29,13 +29,14 @@ from rsdat.storage.dcache.paths import quoted, split_url
 from rsdat.storage.files import is_remote, scrubbed, shown
 from rsdat.storage.signing import signed
 
+NEVER_REMEMBER = "CPL_VSIL_CURL_NON_CACHED"
 #: For every remote file, whatever the environment says.
 _ALWAYS = {
     # The rule that keeps a token from foreign hosts.
     "CPL_VSIL_CURL_AUTHORIZATION_HEADER_ALLOWED_IF_REDIRECT": "IF_SAME_HOST",
-    # What is known of a file is forgotten when it is closed: else a refusal would outlive the
-    # expired token, and a file that was replaced would be read with its old header.
-    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl:/vsis3",
+    # What is known of a file is forgotten when it is closed, but where rsdat has GDAL forget it
+    # (gdal_cache).
+    NEVER_REMEMBER: "/vsicurl:/vsis3",
 }
 _SECURE = ("dcache", "davs")
 _CLEAR = ("dav",)

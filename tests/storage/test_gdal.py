@@ -9,7 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -27,7 +30,7 @@ from rsdat.raster.files import attempt, borrow, header
 from rsdat.raster.preview import preview
 from rsdat.raster.reading import read
 from rsdat.raster.sources import Source
-from rsdat.storage import gdal
+from rsdat.storage import gdal, gdal_cache
 from rsdat.storage.credentials import secretfiles
 from tests.dcache.door import Door
 from tests.storage.certificates import proxy
@@ -191,6 +194,58 @@ def test_a_replaced_file_is_seen_after_a_while(
     assert header(scene).dtype == "uint8"
 
 
+def test_what_one_thread_knows_of_a_file_the_others_do_not_ask(safe_door: Door) -> None:
+    scene = source_of(safe_door)
+    geobox = header(scene).geobox
+    safe_door.clear_log()
+    meet = threading.Barrier(4).wait
+
+    def block(row: int) -> Any:
+        borrow(scene)
+        meet(60)  # four handles at once
+        return borrow(scene).read(1, row * 256, 0, 256, 256)
+
+    with ThreadPoolExecutor(4) as pool:
+        read = list(pool.map(lambda row: attempt(partial(block, row), scene), range(4)))
+    np.testing.assert_array_equal(np.concatenate(read), PIXELS[:, :256])
+    assert geobox.shape == PIXELS.shape
+    assert [request.method for request in safe_door.requests("webdav")] == ["GET"] * 4
+
+
+def test_what_is_missing_is_asked_for_again(safe_door: Door, cog: bytes) -> None:
+    scene = source_of(safe_door, path="/data/late.tif")
+    with pytest.raises(DataError, match="no such file"):
+        header(scene)
+    safe_door.put("/data/late.tif", cog)
+    assert header(scene).geobox.shape == PIXELS.shape
+
+
+def test_without_gdals_function_nothing_old_is_read(
+    safe_door: Door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(gdal_cache, "_clear", lambda: None)
+    test_a_replaced_file_is_seen_after_a_while(safe_door, b"", monkeypatch, tmp_path)
+
+
+def test_what_is_remembered_for_too_long_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten: list[str] = []
+    monkeypatch.setattr(gdal_cache, "forget", forgotten.append)
+    monkeypatch.setattr(gdal_cache, "_MANY", 2)
+    known = gdal_cache.Remembered()
+    assert [known.since("a", now, now - 60) for now in (100, 101, 159, 160, 161)] == [
+        *(100, 100, 100, 160, 160)
+    ]
+    known.drop("a")
+    assert known.since("a", 162, 102) == 162
+    assert known.since("b", 163, 103) == 163
+    assert known.since("c", 163, 103) == 163
+    assert known.since("d", 223, 163) == 223  # the old ones are left out
+    assert known.since("a", 223, 162) == 223
+    known.clear()
+    assert known.since("a", 224, 164) == 224
+    assert forgotten == ["a", "a", "a", "b", "c", "d", "a", "a"]
+
+
 def test_no_secret_is_in_settings_environment_or_command_line(safe_door: Door) -> None:
     secret = safe_door.token
     scene = source_of(safe_door)
@@ -291,7 +346,7 @@ def test_header_files_that_a_logout_removed_are_made_again(safe_door: Door, on_d
 
 KILLED = """
 import os, signal, sys
-from rsdat.storage import gdal
+from rsdat.storage import gdal, gdal_cache
 gdal.gdal_path(sys.argv[1])
 os.kill(os.getpid(), signal.SIGKILL)
 """

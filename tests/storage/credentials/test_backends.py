@@ -15,6 +15,7 @@ import pytest
 import rasterio
 
 from rsdat.errors import ConfigError, CredentialError
+from rsdat.raster import handles
 from rsdat.raster.files import header
 from rsdat.raster.sources import Source
 from rsdat.storage import read_text, storage_options
@@ -161,7 +162,7 @@ def test_keys_in_variables_are_pickled_as_the_reference(
 
 
 def test_a_bucket_by_references_through_s3fs_and_gdal(
-    person: Person, s3_server: Server, tmp_path: Path
+    person: Person, s3_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person.secret("keys", "[surf]\naws_access_key_id = a\naws_secret_access_key = hidden\n")
     entry = {"profile": "surf", "credentials_file": "~/keys", "endpoint": s3_server.url}
@@ -178,5 +179,11 @@ def test_a_bucket_by_references_through_s3fs_and_gdal(
     assert read_text("s3://scenes/catalog.json") == "{}"
     assert b"hidden" not in pickle.dumps(filesystem)
     assert pickle.loads(pickle.dumps(filesystem)).cat_file("scenes/catalog.json") == b"{}"
-    found = header(Source(item="i", asset="a", href="s3://scenes/a b/scene#1.tif", band=1))
-    assert tuple(found.geobox.shape) == (32, 64)
+    source = Source(item="i", asset="a", href="s3://scenes/a b/scene#1.tif", band=1)
+    assert header(source).geobox.shape == (32, 64)
+    with rasterio.open(scene, "w", dtype="uint8", transform=grid, **{**profile, "width": 96}):
+        pass
+    filesystem.put_file(str(scene), "scenes/a b/scene#1.tif")
+    assert header(source).geobox.shape == (32, 64)
+    monkeypatch.setattr(handles, "KEPT_SECONDS", -1)
+    assert header(source).geobox.shape == (32, 96)
