@@ -20,6 +20,7 @@ from tests.conftest import Sshd
 from tests.dcache.door import Door
 from tests.servers.programs import Server
 from tests.storage.secrets import Person
+from tests.storage.waiting import unhurried
 
 #: A short clock: what is tested is that there is another try, not how long it waits.
 SHORT = Policy(retries=12, pause=0.02)
@@ -56,6 +57,7 @@ class Ends:
 
 @pytest.fixture
 def short_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    unhurried(monkeypatch)
     monkeypatch.setattr(transfer, "PATIENCE", SHORT)
     # The door of the tests shows nothing late, unless it is told to.
     monkeypatch.setattr(storing, "SWEEPS", storing.LOOKS)

@@ -9,10 +9,18 @@ from typing import Any
 import fsspec
 import pytest
 
+from rsdat.storage.dcache import storing
 from tests.dcache.door import Door
 
 #: Short pauses: what is tested is that there is another try, not how long it waits.
-QUICK = {"pause": 0.01, "retries": 4, "timeout": 5.0}
+#: A door that is busy is no silent one.
+QUICK = {"pause": 0.01, "retries": 4, "timeout": 60.0}
+
+
+@pytest.fixture
+def nothing_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No long looks for what a server might show late: the door shows nothing, unless told to."""
+    monkeypatch.setattr(storing, "SWEEPS", storing.LOOKS)
 
 
 @pytest.fixture

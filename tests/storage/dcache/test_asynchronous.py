@@ -15,6 +15,9 @@ import pytest
 
 from rsdat.storage.dcache import errors
 from tests.dcache.door import Door
+from tests.storage.waiting import LONG, left
+
+pytestmark = pytest.mark.usefixtures("nothing_late")
 
 BLOCK = 1 << 18
 DATA = os.urandom(BLOCK) * 5 + b"end"
@@ -66,7 +69,7 @@ def test_blocks_leave_while_it_is_written(work: Callable[..., Any], door: Door) 
     async def write(fs: Any) -> int:
         async with await fs.open_async("/d/f", "wb", block_size=BLOCK) as file:
             await file.write(DATA[: 4 * BLOCK])
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(LONG):
                 while not any(one.received for one in door.requests("pool")):
                     await asyncio.sleep(0.01)
             return len(door.requests("pool"))
@@ -83,7 +86,7 @@ def test_an_exception_leaves_nothing(work: Callable[..., Any], door: Door, amoun
 
     with pytest.raises(RuntimeError, match="of the writer"):
         work(write)
-    assert files(door) == []
+    assert left(lambda: files(door)) == []
 
 
 def test_a_cancelled_writer_leaves_nothing(work: Callable[..., Any], door: Door) -> None:
@@ -98,13 +101,14 @@ def test_a_cancelled_writer_leaves_nothing(work: Callable[..., Any], door: Door)
                 await file.write(DATA)
 
         task = asyncio.ensure_future(all_of_it())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LONG):
             while not any(one.received for one in door.requests("pool")):
                 await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert files(door) == []
+        # Nothing more is done here, not even in this loop.
+        assert left(lambda: files(door)) == []
         with pytest.raises(ValueError, match="closed"):
             await file.write(b"more")
         await file.close()
@@ -167,10 +171,12 @@ def test_a_file_that_nobody_closes_is_discarded_with_a_warning(
             warnings.simplefilter("always")
             del file
             gc.collect()
-        async with asyncio.timeout(20):
+        # What earlier tests have left, and other threads, may warn of their own.
+        ours = [one.category for one in seen if "/f was not closed" in str(one.message)]
+        async with asyncio.timeout(LONG):
             while files(door):
                 await asyncio.sleep(0.01)
-        return [one.category for one in seen]
+        return ours
 
     assert work(write) == [ResourceWarning]
 
@@ -199,9 +205,9 @@ def test_memory_does_not_grow_with_the_file(
     make_door: Callable[..., Door], token_file: Any
 ) -> None:
     door = make_door(storage="sink", md5=False)
-    size = 200 << 20
+    size = 100 << 20
     argv = [sys.executable, "-c", PROGRAM, door.webdav, f"{door.rest}/api/v1", str(token_file)]
-    done = subprocess.run([*argv, str(size)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*argv, str(size)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert door.entry("/f").size == size
-    assert int(done.stdout) < 48 * 1024, f"{done.stdout} kB more for a file of 200 MB"
+    assert int(done.stdout) < 48 * 1024, f"{done.stdout} kB more for a file of 100 MB"

@@ -20,6 +20,8 @@ from rsdat.storage.dcache import errors, finding
 from tests.dcache import pool
 from tests.dcache.door import Door
 
+pytestmark = pytest.mark.usefixtures("nothing_late")
+
 DATA = os.urandom(1 << 20) * 3
 BLOCK = 1 << 19
 

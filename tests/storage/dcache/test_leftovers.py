@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.dcache.door import Door
+from tests.storage.waiting import LONG, eventually, left
 
 DATA = os.urandom(1 << 20) * 6
 
 
 def files(door: Door) -> list[str]:
     return [path for path in door.paths() if not path.endswith("/")]
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def failing(fs: Any, door: Door, path: str) -> None:
@@ -33,7 +26,7 @@ def failing(fs: Any, door: Door, path: str) -> None:
     def write() -> None:
         with fs.open(path, "wb") as file:
             file.write(DATA)
-            eventually(lambda: any(one.received for one in door.requests("pool")))
+            assert eventually(lambda: any(one.received for one in door.requests("pool")))
             raise RuntimeError("of the writer")
 
     with pytest.raises(RuntimeError, match="of the writer"):
@@ -47,7 +40,7 @@ def test_what_a_server_shows_late_is_removed(
     fs = make_fs(door, rest=False)
     door.options.keeps_broken_uploads, door.options.latency = shown, answered
     failing(fs, door, "/d/f")
-    eventually(lambda: door.state.kept > 0)
+    assert eventually(lambda: door.state.kept > 0)
     assert files(door) == []
 
 
@@ -67,7 +60,7 @@ def test_who_is_cancelled_twice_waits_for_the_tidying_up(
 ) -> None:
     fs = make_fs(door, rest=rest, temporary=True)
     fs.mkdir("/d")
-    door.fault("slow", "/d/*", value=0.05, times=None)
+    door.fault("slow", "/d/*", value=0.5, times=None)
     door.fault("delay", "/d/*", verb="DELETE", value=0.5)
 
     async def called_off() -> None:
@@ -81,12 +74,12 @@ def test_who_is_cancelled_twice_waits_for_the_tidying_up(
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    asyncio.run_coroutine_threadsafe(called_off(), fs.loop).result(60)
-    assert files(door) == []
+    asyncio.run_coroutine_threadsafe(called_off(), fs.loop).result(2 * LONG)
+    assert left(lambda: files(door)) == []
 
 
 async def _until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LONG):
         while not true():
             await asyncio.sleep(0.01)
 

@@ -6,7 +6,6 @@ import gc
 import os
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,9 @@ from fsspec.callbacks import Callback
 
 from rsdat.storage.dcache.writing import READ
 from tests.dcache.door import Door
+from tests.storage.waiting import eventually, left
+
+pytestmark = pytest.mark.usefixtures("nothing_late")
 
 BLOCK = 1 << 18
 
@@ -84,7 +86,7 @@ def test_an_exception_in_the_with_block_leaves_nothing(
 
     with pytest.raises(RuntimeError, match="of the writer"):
         fail()
-    assert door.paths() == []
+    assert left(door.paths) == []
 
 
 @pytest.mark.parametrize("mode", ["w", "wb"])
@@ -100,27 +102,22 @@ def test_an_exception_below_fsspec_open_leaves_nothing(
 
     with pytest.raises(RuntimeError, match="of the writer"):
         fail()
-    assert door.paths() == []
+    assert left(door.paths) == []
 
 
 def test_a_file_that_nobody_closes_is_discarded_with_a_warning(fs: Any, door: Door) -> None:
     file = fs.open("/f", "wb", block_size=BLOCK)
     file.write(b"x" * (BLOCK * 3))
-    _until(lambda: door.paths())  # a door that is slow would show it after the end
+    assert eventually(door.paths)  # a door that is slow would show it after the end
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         del file
         gc.collect()
-    assert [w.category for w in seen] == [ResourceWarning]
+    # What earlier tests have left, and other threads, may warn of their own.
+    ours = [one.category for one in seen if "/f was not closed" in str(one.message)]
+    assert ours == [ResourceWarning]
     # The abort runs in the filesystem's loop, and is not waited for.
-    _until(lambda: not door.paths())
-
-
-def _until(true: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert left(door.paths) == []
 
 
 def test_a_slow_writer_is_not_a_silence(make_fs: Callable[..., Any], door: Door) -> None:
@@ -170,7 +167,7 @@ def test_a_file_that_changes_its_size_meanwhile_is_refused(
     with pytest.raises(OSError, match="changed its size"):
         fs.put_file(str(source), "/f", callback=Shortening())
     assert told
-    assert door.paths() == []
+    assert left(door.paths) == []
 
 
 def test_a_wrong_announced_size_is_an_error(fs: Any, door: Door) -> None:
@@ -180,7 +177,7 @@ def test_a_wrong_announced_size_is_an_error(fs: Any, door: Door) -> None:
 
     with pytest.raises(OSError, match="786432 bytes were written, and 2621440 announced"):
         write()
-    assert [path for path in door.paths() if not path.endswith("/")] == []
+    assert left(door.paths) == []
 
 
 PROGRAM = """
@@ -203,12 +200,10 @@ def test_memory_does_not_grow_with_the_file(
     make_door: Callable[..., Door], token_file: Any, tmp_path: Any, rest: bool
 ) -> None:
     door = make_door(storage="disk", md5=False)
-    size = 200 << 20
+    size = 100 << 20
     api = f"{door.rest}/api/v1" if rest else ""
     argv = [sys.executable, "-c", PROGRAM, door.webdav, api, str(token_file), str(size)]
-    done = subprocess.run(
-        [*argv, str(tmp_path / "back")], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([*argv, str(tmp_path / "back")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert door.entry("/f").size == size == (tmp_path / "back").stat().st_size
-    assert int(done.stdout) < 48 * 1024, f"{done.stdout} kB more for a file of 200 MB"
+    assert int(done.stdout) < 48 * 1024, f"{done.stdout} kB more for a file of 100 MB"
