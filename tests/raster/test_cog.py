@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import dask.array as da
 import numpy as np
@@ -168,10 +169,12 @@ def test_progress_counts_every_tile(tmp_path):
     assert seen[-1].bytes_done == GRID.shape[0] * GRID.shape[1] * 4
 
 
-def failing(message="item x: asset red cannot be read", at=(2, 2)) -> xr.DataArray:
+def failing(noted: threading.Event) -> xr.DataArray:
+    """An image whose last chunk cannot be computed, as soon as another tile is noted."""
+
     def fail(block, block_id=None):
-        if block_id == at:
-            raise DataError(message, hint="fetch it")
+        if block_id == (2, 2) and noted.wait(60):
+            raise DataError("item x: asset red cannot be read", hint="fetch it")
         return block
 
     broken = image()
@@ -183,9 +186,9 @@ def failing(message="item x: asset red cannot be read", at=(2, 2)) -> xr.DataArr
 
 def test_a_failing_tile_leaves_the_old_file_and_the_tiles_that_were_done(tmp_path):
     path = write_cog(image(), tmp_path / "out.tif")
-    before = path.read_bytes()
+    before, noted = path.read_bytes(), threading.Event()
     with pytest.raises(DataError, match="asset red") as caught:
-        write_cog(failing(), path)
+        write_cog(failing(noted), path, progress=lambda _: noted.set())
     assert path.read_bytes() == before
     assert re.fullmatch(
         r"fetch it; \d of 6 tiles are kept; run again to continue", caught.value.hint

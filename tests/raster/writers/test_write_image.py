@@ -272,11 +272,14 @@ def test_what_was_left_out_is_told_also_by_the_run_that_goes_on(tmp_path):
 
 
 def test_a_failing_tile_is_named_and_the_others_are_kept(tmp_path):
-    def last(span):
-        return span[0].start == 512 and span[1].start == 1024
+    noted = threading.Event()
 
+    def last(span):
+        return span[0].start == 512 and span[1].start == 1024 and noted.wait(60)
+
+    broken = image(VALUES, Pixels(VALUES, fail=last))
     with pytest.raises(DataError, match="asset red") as caught:
-        write_image(image(VALUES, Pixels(VALUES, fail=last)), tmp_path / "o.tif", tile=512)
+        write_image(broken, tmp_path / "o.tif", tile=512, progress=lambda _: noted.set())
     assert "of 6 tiles are kept; run again to continue" in caught.value.hint
     assert caught.value.hint.startswith("fetch it again; ")
     written, pixels, _ = again(tmp_path / "o.tif")
@@ -306,13 +309,13 @@ def test_a_second_writer_is_refused(tmp_path):
 
     def pixels(span):
         inside.set()
-        assert ended.wait(30)
+        assert ended.wait(60)
         return Computed(VALUES[(slice(None), *span)])
 
     first = threading.Thread(target=write_image, args=(image(VALUES, pixels), tmp_path / "o.tif"))
     first.start()
     try:
-        assert inside.wait(30)
+        assert inside.wait(60)
         with pytest.raises(DataError, match=rf"written by process {os.getpid()} on ") as caught:
             write_image(image(VALUES), tmp_path / "o.tif")
         assert "wait for it" in caught.value.hint

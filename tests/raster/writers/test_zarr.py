@@ -92,14 +92,16 @@ class Recorded:
     values: np.ndarray
     asked: list[tuple[int, int]] = field(default_factory=list)
     fail_at: tuple[int, int] | None = None
+    fails: threading.Event | None = None
+    """When it may fail; None: at once."""
     skipped: tuple[Skipped, ...] = ()
     lock: Any = field(default_factory=threading.Lock)
 
     def __call__(self, span: Any) -> Computed:
         corner = (span[0].start, span[1].start)
+        if corner == self.fail_at and (self.fails is None or self.fails.wait(60)):
+            raise DataError("item x: asset red cannot be read")
         with self.lock:
-            if corner == self.fail_at:
-                raise DataError("item x: asset red cannot be read")
             self.asked.append(corner)
         return Computed(self.values[(..., *span)], self.skipped if corner == (0, 0) else ())
 
@@ -339,10 +341,11 @@ def test_writing_and_reading_warn_of_nothing(tmp_path):
 
 def test_an_interrupted_run_leaves_no_store_and_the_next_computes_only_what_is_missing(tmp_path):
     values = numbers((1, 96, 64))
-    broken = Recorded(values, fail_at=(64, 32))
+    noted = threading.Event()
+    broken = image(values, pixels=Recorded(values, fail_at=(64, 32), fails=noted))
     store = tmp_path / "out.zarr"
     with pytest.raises(DataError, match="asset red") as caught:
-        write_image(image(values, pixels=broken), store, chunk=16, shard=32)
+        write_image(broken, store, chunk=16, shard=32, progress=lambda _: noted.set())
     assert re.search(r"[1-5] of 6 tiles are kept; run again to continue$", caught.value.hint)
     assert names(tmp_path) == [".out.zarr.parts"]
     seen = []
