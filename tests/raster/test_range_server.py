@@ -25,7 +25,7 @@ def server(tmp_path: Path) -> Iterator[Counted]:
 
 
 def ask(counted: Counted, path: str, method: str = "GET", **headers: str):
-    connection = http.client.HTTPConnection(urlsplit(counted.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(counted.url).netloc, timeout=60)
     try:
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()
@@ -75,7 +75,7 @@ def test_requests_and_bytes_are_counted_by_path(server):
 
 
 def test_a_connection_is_kept_alive(server):
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
     for start in (0, 5):
         connection.request("GET", "/bytes.bin", headers={"Range": f"bytes={start}-{start + 4}"})
         first = connection.sock

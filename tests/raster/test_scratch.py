@@ -128,7 +128,7 @@ def test_a_worker_keeps_files_in_its_own_directory(tmp_path, monkeypatch):
         dashboard_address=None,
         local_directory=str(tmp_path),
     ) as client:
-        assert client.submit(place, 0).result(30).startswith(f"{tmp_path}/")
+        assert client.submit(place, 0).result(60).startswith(f"{tmp_path}/")
 
 
 def test_a_full_disk_is_named(directory, monkeypatch):
