@@ -117,7 +117,8 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=1000
 SlurmdParameters=config_overrides
-SchedulerParameters=bf_interval=5
+# Slurm may wait 3 s before it looks at what sbatch has brought, for the sake of busy clusters.
+SchedulerParameters=bf_interval=5,batch_sched_delay=0
 ReturnToService=2
 KillWait=10
 MessageTimeout=5
