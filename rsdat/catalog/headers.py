@@ -103,23 +103,24 @@ def header(file: File) -> Header:
     from rasterio.errors import RasterioError
     from rasterio.session import DummySession
 
-    from rsdat.storage import gdal
+    from rsdat.storage import gdal, gdal_cache
 
-    remote = _REMOTE if is_remote(file.href) else {}
-    settings = {k: v for k, v in remote.items() if k not in os.environ}
-    settings |= gdal.options(file.href)
+    remote = is_remote(file.href)
+    settings = {k: v for k, v in (_REMOTE if remote else {}).items() if k not in os.environ}
+    settings = gdal_cache.remembering(settings | gdal.options(file.href))
     try:
-        with (
-            rasterio.Env(DummySession(), **settings),
-            rasterio.open(**gdal.opening(file.href)) as opened,
-        ):
-            return _header(opened, file)
+        opening = gdal.opening(file.href)
+        with rasterio.Env(DummySession(), **settings):
+            if remote:
+                gdal_cache.forget(opening["fp"])
+            with rasterio.open(**opening) as opened:
+                return _header(opened, file)
     except CredentialError:
         raise
     except (RasterioError, OSError) as error:
-        refused = gdal.refusal(file.href) if is_remote(file.href) else None
+        refused = gdal.refusal(file.href) if remote else None
         cause = refused.words if refused else scrubbed(gdal.scrub(str(error), file.href), file.href)
-        gone = not is_remote(file.href) and not os.path.exists(file.href)
+        gone = not remote and not os.path.exists(file.href)
         raise DataError(
             f"{shown(file.href)} cannot be read: {'it is gone' if gone else cause}",
             hint="remove it, or leave such files out with --on-error skip",

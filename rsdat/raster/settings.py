@@ -10,7 +10,7 @@ import rasterio
 from rasterio.session import DummySession
 
 from rsdat.storage import gdal, is_remote
-from rsdat.storage.gdal_cache import can_forget
+from rsdat.storage.gdal_cache import remembering
 
 _EVERYWHERE = {
     # The blocks we want are read once, in order: a large cache only keeps what is not asked again.
@@ -51,8 +51,8 @@ def settings(href: str | None = None, *, remembered: bool = False) -> Iterator[N
     wanted = {key: value for key, value in wanted.items() if key not in os.environ}
     if href is not None:
         wanted |= gdal.options(href)
-    if remembered and can_forget():
-        wanted.pop(gdal.NEVER_REMEMBER, None)
+    if remembered:
+        wanted = remembering(wanted)
     # Not rasterio's own session: it would copy AWS keys of the environment into the settings.
     with rasterio.Env(DummySession(), **wanted):
         yield

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Any
+
+from rsdat.storage.gdal import NEVER_REMEMBER
 
 #: Files of which it is known since when GDAL remembers them, before the old ones are left out.
 _MANY = 10_000
@@ -32,9 +35,10 @@ def _clear() -> Callable[[bytes], None] | None:
     return function
 
 
-def can_forget() -> bool:
-    """Whether GDAL can be told to forget."""
-    return _clear() is not None
+def remembering(options: Mapping[str, Any]) -> dict[str, Any]:
+    """GDAL's options without the one never to remember, where it can be told to forget."""
+    forgets = _clear() is not None
+    return {key: one for key, one in options.items() if not (forgets and key == NEVER_REMEMBER)}
 
 
 def forget(path: str) -> None:

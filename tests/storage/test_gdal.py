@@ -24,6 +24,7 @@ import pystac
 import pytest
 import rasterio
 
+from rsdat.catalog import headers as catalog_headers
 from rsdat.errors import CredentialError, DataError
 from rsdat.raster import files, handles, load, settings
 from rsdat.raster.files import attempt, borrow, header
@@ -210,6 +211,15 @@ def test_what_one_thread_knows_of_a_file_the_others_do_not_ask(safe_door: Door) 
     np.testing.assert_array_equal(np.concatenate(read), PIXELS[:, :256])
     assert geobox.shape == PIXELS.shape
     assert [request.method for request in safe_door.requests("webdav")] == ["GET"] * 4
+
+
+def test_a_header_for_a_catalog_takes_two_requests_and_is_never_old(safe_door: Door) -> None:
+    href = source_of(safe_door).href
+    for _ in range(2):
+        safe_door.clear_log()
+        found = catalog_headers.header(catalog_headers.File(href, "scene.tif"))
+        assert found.geobox.shape == PIXELS.shape
+        assert [one.method for one in safe_door.requests("webdav")] == ["HEAD", "GET"]
 
 
 def test_what_is_missing_is_asked_for_again(safe_door: Door, cog: bytes) -> None:
