@@ -6,14 +6,17 @@ import ssl
 
 from aiohttp import web
 
+from tests.ports import kept_port
+
 from .origin import Origin, break_off
 
 
 class Server:
-    """An origin on a host and port; port 0 becomes the one that was free at the start."""
+    """An origin on a host and port (0: a free one), which stays its own while it is away."""
 
     def __init__(self, origin: Origin, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        self.port = port
+        self._kept = kept_port(host, port)
+        self.port: int = self._kept.getsockname()[1]
         self._host = host
         self._tls = tls
         self._runner = web.AppRunner(
@@ -29,7 +32,6 @@ class Server:
     async def start(self) -> None:
         await self._runner.setup()
         await self.listen()
-        self.port = self._runner.addresses[0][1]
 
     async def listen(self) -> None:
         if self._site is None:
@@ -55,3 +57,4 @@ class Server:
 
     async def stop(self) -> None:
         await self._runner.cleanup()
+        self._kept.close()
