@@ -36,6 +36,8 @@ _WORDS = {
     "walltime": "the walltime ends soon: the worker jobs and JupyterLab stop now",
     "stopped": "stopped on request",
 }
+# Seconds after which an exit that somebody has swallowed is asked for again.
+_AGAIN = 3.0
 # Slurm's warning before the walltime ends, and its (or `rsdat stop`'s) TERM.
 _ENDS = {signal.SIGUSR1: "walltime", signal.SIGTERM: "stopped"}
 
@@ -238,6 +240,13 @@ def end_on_signals(layout: Layout) -> None:
         reason = _ENDS[signal.Signals(number)]
         print(f"rsdat: {_WORDS[reason]}", flush=True)
         write_end(layout, reason, _WORDS[reason])
+        # In a finaliser, of which imports run thousands, an exit is lost but for a complaint.
+        sys.unraisablehook = lambda lost: None
+        signal.signal(signal.SIGALRM, leave)
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
+        leave(number, frame)
+
+    def leave(number: int, frame: FrameType | None) -> None:
         raise SystemExit
 
     for number in _ENDS:
@@ -246,6 +255,7 @@ def end_on_signals(layout: Layout) -> None:
 
 def ignore_signals() -> None:
     """Let nothing but KILL disturb the end: Slurm and the job's shell send TERM one after other."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
     for number in _ENDS:
         signal.signal(number, signal.SIG_IGN)
 

@@ -66,6 +66,37 @@ def test_a_signal_ends_it_in_order_at_every_moment_also_twice(
     assert "Traceback" not in said
 
 
+FINALISER = """
+import os, signal, sys, time
+from pathlib import PurePosixPath
+from rsdat.cluster.layout import Layout
+from rsdat.session import head
+
+class Fleeting:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0)
+
+head._AGAIN = 1
+head.end_on_signals(Layout(PurePosixPath(sys.argv[1])))
+try:
+    Fleeting()
+    while True:
+        time.sleep(1000)
+finally:
+    head.ignore_signals()
+"""
+
+
+def test_a_signal_in_a_finaliser_where_an_exit_is_lost_ends_it_all_the_same(
+    directory: Path,
+) -> None:
+    argv = [sys.executable, "-c", FINALISER, directory]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((directory / "end.json").read_text())["reason"] == "stopped"
+
+
 def test_a_session_that_was_stopped_while_it_waited_does_not_begin(directory: Path) -> None:
     (directory / "end.json").write_text("{}")
     process = head(directory)
