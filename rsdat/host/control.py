@@ -46,7 +46,7 @@ class Control:
     def settings(self) -> Mapping[str, tuple[str, ...]]:
         """What ssh makes of its configuration for this host (``ssh -G``); no network."""
         options = ["-o", f"ControlPath={_escape(control_directory())}/%C"]
-        done = _quiet(["ssh", "-G", *self.target(*options)], timeout=20)
+        done = _quiet(["ssh", "-G", *self.target(*options)])
         if done.returncode != 0:
             raise explain(done.stderr.decode(errors="replace"), self.attempt())
         return parse_settings(done.stdout.decode(errors="replace"))
@@ -175,8 +175,8 @@ def _escape(path: str | Path) -> str:
     return str(path).replace("%", "%%")
 
 
-def _quiet(argv: list[str], timeout: float = 5) -> subprocess.CompletedProcess[bytes]:
-    """Run a local ssh that should answer at once; one that does not has failed."""
+def _quiet(argv: list[str], timeout: float = 20) -> subprocess.CompletedProcess[bytes]:
+    """Run a local ssh that should answer at once, even on a busy machine, or has failed."""
     try:
         return subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False
