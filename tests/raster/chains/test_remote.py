@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pystac
@@ -171,6 +173,9 @@ def test_a_server_that_goes_away(here, shelf):
         made = chain(at(url, here.items[:3], shelf), "red").composite()
         _ = made.plan
     handles.forget()
-    with pytest.raises(DataError, match="cannot be read") as caught:
-        made.evaluate()
+    with socket.socket() as taken:  # bound, and not listening: no other server takes the port
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", urlsplit(url).port))
+        with pytest.raises(DataError, match="cannot be read") as caught:
+            made.evaluate()
     assert "network" in caught.value.hint
