@@ -259,9 +259,12 @@ def test_the_item_of_another_result_is_not_written_over(sentinel2, tmp_path):
     assert pystac.Item.from_file(str(tmp_path / "a.json")).assets["data"].href == "a.tiff"
 
 
-def test_a_store_at_an_address_has_its_item_there(sentinel2):
+def test_a_store_at_an_address_has_its_item_there(sentinel2, monkeypatch):
     import fsspec
+    from fsspec.implementations.memory import MemoryFileSystem
 
+    monkeypatch.setattr(MemoryFileSystem, "store", {})  # nothing of it is left to other tests
+    monkeypatch.setattr(MemoryFileSystem, "pseudo_dirs", [""])
     made = chain(sentinel2(), ["red"])
     made.to_zarr("memory://results/a.zarr", preview=True)
     item = json.loads(fsspec.filesystem("memory").cat_file("/results/a.zarr.json"))
