@@ -9,6 +9,8 @@ import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from rsdat.storage.dcache.retrying import FIRST_CONTACT_TRIES, Policy, ShortRead
 from rsdat.storage.dcache.spans import Span
@@ -138,6 +140,7 @@ def _local(place: Place, facts: Facts, start: int, stop: Stop) -> Iterator[bytes
 
 def _sftp(place: Place, facts: Facts, start: int, stop: Stop) -> Iterator[bytes]:
     with place.fs.ftp.open(place.path, "rb") as stream:
+        stream._prefetch_thread = partial(_asking, stream._prefetch_thread)
         at, size = start, facts.size or 0
         while at < size:
             # Asks for all pieces of a block at one time; read() would wait for each 32 kB.
@@ -146,6 +149,12 @@ def _sftp(place: Place, facts: Facts, start: int, stop: Stop) -> Iterator[bytes]
                 return
             at += len(data)
             yield data
+
+
+def _asking(ask: Callable[..., None], *given: Any) -> None:
+    """Paramiko's thread that sends requests; a break is told to whoever waits for the answers."""
+    with suppress(OSError, EOFError):
+        ask(*given)
 
 
 def _any(place: Place, facts: Facts, start: int, stop: Stop) -> Iterator[bytes]:
