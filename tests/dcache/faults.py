@@ -11,13 +11,15 @@ Kind = Literal[
     "reset",  # reset the connection (value: after so many bytes of the body)
     "truncate",  # end the connection after so many bytes of the body (value)
     "slow",  # wait before each 64 kB of a body (value: seconds)
+    "hold",  # send or take so many bytes of a body (value), and no more until the connection ends
+    "meet",  # wait before the answer until so many requests (value) do so
     "delay",  # wait before the answer (value: seconds)
     "corrupt",  # flip the byte at this offset of a body (value); the checksums stay right
     "checksum",  # report a checksum that is not the content's
     "vanish",  # remove the entry right after a listing has shown it
 ]
 #: Taken when a body is on its way, at the origin that carries it.
-OF_BODIES = ("truncate", "slow", "corrupt")
+OF_BODIES = ("truncate", "hold", "slow", "corrupt")
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Fault:
     value: float | None = None
     times: int | None = 1
     after: int = 0
+    #: Requests that have come to meet others.
+    met: int = 0
 
     def matches(self, origin: str, verb: str, path: str) -> bool:
         same = path.startswith(self.path[:-1]) if self.path.endswith("*") else path == self.path

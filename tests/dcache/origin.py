@@ -33,6 +33,7 @@ class Origin:
         app = web.Application(client_max_size=1 << 30)
         # The answer to `Expect: 100-continue` depends on the request, so handlers give it.
         app.router.add_route("*", r"/{path:[\s\S]*}", self._serve, expect_handler=_say_nothing)
+        app.on_response_prepare.append(_note_status)
         return app
 
     async def answer(self, request: web.Request, path: str) -> web.StreamResponse:
@@ -66,7 +67,6 @@ class Origin:
                 response = await self._disturbed(request, path)
             except Refused as refused:
                 response = self._refusal(refused)
-        record.status = response.status
         if isinstance(response, web.Response) and isinstance(response.body, bytes):
             record.sent += len(response.body)
         if "Expect" in request.headers and not request.get(CONTINUED):
@@ -86,6 +86,10 @@ class Origin:
         verb = request.method
         if fault := take("delay", self.name, verb, path):
             await asyncio.sleep(fault.value or 0)
+        if fault := take("meet", self.name, verb, path):
+            fault.met += 1
+            while fault.met < (fault.value or 0):
+                await asyncio.sleep(0.01)
         if take("expired", self.name, verb, path):
             raise Refused(401, "Token has expired")
         if fault := take("status", self.name, verb, path):
@@ -110,10 +114,11 @@ class Origin:
         args = (self.name, request.method, path)
         cut = take("truncate", *args)
         broken = take("reset", *args, body=True)
+        hold = take("hold", *args)
         slow = take("slow", *args)
         corrupt = take("corrupt", *args)
         limit = end
-        for fault in (cut, broken):
+        for fault in (cut, broken, hold):
             if fault is not None:
                 limit = min(limit, start + int(fault.value or 0))
         while start < limit:
@@ -122,14 +127,17 @@ class Origin:
                 data = _flipped(data, int(corrupt.value or 0) - start)
             if slow is not None:
                 await asyncio.sleep(slow.value or 0)
+            # Noted first: whoever has all of an answer finds all of it in the log.
+            record.sent += len(data)
             await response.write(data)
             start += len(data)
-            record.sent += len(data)
-        if broken is not None:
+        if hold is not None:
+            await _ended(request)
+        elif broken is not None:
             reset(request)
         elif cut is not None and request.transport is not None:
             request.transport.close()
-        return broken is None and cut is None
+        return hold is broken is cut is None
 
     async def receive(self, request: web.Request, path: str) -> Content:
         """Take an upload; nothing remains of one that breaks off, is too large or is not equal."""
@@ -137,6 +145,7 @@ class Origin:
         record: Request = request[RECORD]
         args = (self.name, request.method, path)
         cut = state.faults.take("truncate", *args) or state.faults.take("reset", *args, body=True)
+        hold = state.faults.take("hold", *args)
         slow = state.faults.take("slow", *args)
         corrupt = state.faults.take("corrupt", *args)
         await proceed(request)
@@ -147,6 +156,9 @@ class Origin:
                 if cut is not None and record.received >= (cut.value or 0):
                     reset(request)
                     raise ConnectionResetError("disturbed on purpose")
+                if hold is not None and record.received >= (hold.value or 0):
+                    await _ended(request)
+                    raise ConnectionResetError("held until the connection ended")
                 if slow is not None:
                     await asyncio.sleep(slow.value or 0)
                 if state.options.quota is not None:
@@ -162,11 +174,22 @@ class Origin:
         return content
 
 
+async def _note_status(request: web.Request, response: web.StreamResponse) -> None:
+    """Before the first byte goes out: whoever has an answer finds its status in the log."""
+    request[RECORD].status = response.status
+
+
 def _flipped(data: bytes, place: int) -> bytes:
     """Bytes with one of them inverted, if it is among them."""
     if not 0 <= place < len(data):
         return data
     return data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :]
+
+
+async def _ended(request: web.Request) -> None:
+    """Wait until the other side is gone."""
+    while request.transport is not None and not request.transport.is_closing():
+        await asyncio.sleep(0.01)
 
 
 async def _say_nothing(request: web.Request) -> None:

@@ -20,7 +20,7 @@ from tests.conftest import Sshd
 from tests.dcache.door import Door
 from tests.servers.programs import Server
 from tests.storage.secrets import Person
-from tests.storage.waiting import unhurried
+from tests.storage.waiting import left, unhurried
 
 #: A short clock: what is tested is that there is another try, not how long it waits.
 SHORT = Policy(retries=12, pause=0.02)
@@ -50,8 +50,8 @@ class Ends:
         return bytes(place.fs.cat_file(place.path))
 
     def hidden(self) -> list[str]:
-        """What is left of copies, here and at the door."""
-        there = [p for p in self.door.paths("/") if ".part" in p]
+        """What is left of copies, here and, when it has noticed their end, at the door."""
+        there = left(lambda: [p for p in self.door.paths("/") if ".part" in p])
         return there + [str(p) for p in self.home.parent.rglob("*.part")]
 
 
