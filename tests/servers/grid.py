@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.dcache.certificates import Authority
+from tests.ports import kept_port
 
-from .programs import Server, free_port, give, require, running, workplace
+from .programs import Server, give, require, running, workplace
 from .webdav import APACHE_MODULES, MODULES, give_directory, xrootd_program
 
 #: The user whom XRootD lets in.
@@ -72,23 +73,22 @@ class Grid:
 def apache() -> Iterator[tuple[Grid, Grid]]:
     """Apache with mod_dav over TLS: asking every client, and asking below ``/members``."""
     program = require("apache2", "apache2-bin")
-    with workplace("apache") as place:
+    with workplace("apache") as place, kept_port() as kept:
         root = give_directory(place / "root")
         give_directory(root / "members")
         authority = _at(place)
         modules = [f"LoadModule {m}_module {APACHE_MODULES}/mod_{m}.so" for m in (*MODULES, "ssl")]
-        config, others = place / "httpd.conf", [0]
+        config, other = place / "httpd.conf", kept.getsockname()[1]
 
         def argv(port: int) -> list[str]:
-            others.append(free_port())
-            told = {"place": place, "root": root, "port": port, "other": others[-1]}
+            told = {"place": place, "root": root, "port": port, "other": other}
             config.write_text(APACHE.format(**told, modules="\n".join(modules)))
             return [program, "-f", str(config), "-D", "FOREGROUND"]
 
         with running(argv, place) as port:
             every, some = (
                 Grid(Server(f"https://127.0.0.1:{number}", root, place / "log"), authority)
-                for number in (port, others[-1])
+                for number in (port, other)
             )
             yield every, some
 

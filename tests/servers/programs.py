@@ -23,8 +23,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-#: Attempts, because another process may take a port between its choice and its use.
-ATTEMPTS = 3
+from tests.ports import kept_port
+
 SECONDS_TO_START = 60.0
 WATCHDOG = """
 read -r _
@@ -89,13 +89,6 @@ def give(path: Path) -> Path:
     return path
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def running(
     argv: Callable[[int], list[str]],
@@ -111,19 +104,16 @@ def running(
     who alone may reach a Python in a home.
     """
     log = place / "log"
-    for attempt in range(1, ATTEMPTS + 1):
-        port = free_port()
-        user = {} if own_rights else ordinary()
-        process = _start(argv(port), log, environment, user)
-        with contextlib.ExitStack() as stack:
-            stack.callback(_stop, process, _watch(process.pid, stop, place), stop)
-            if not _listens(process, port):
-                if attempt < ATTEMPTS:
-                    continue
-                tail = log.read_text(errors="replace")[-2000:]
-                raise RuntimeError(f"{argv(port)[0]} did not start:\n{tail}")
-            yield port
-            return
+    user = {} if own_rights else ordinary()
+    with kept_port() as kept, contextlib.ExitStack() as stack:
+        port: int = kept.getsockname()[1]
+        words = argv(port)
+        process = _start(words, log, environment, user)
+        stack.callback(_stop, process, _watch(process.pid, stop, place), stop)
+        if not _listens(process, port):
+            tail = log.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{words[0]} did not start:\n{tail}")
+        yield port
 
 
 def _start(

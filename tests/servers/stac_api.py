@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .environments import python_of
-from .programs import Server, missing, ordinary, running, workplace
+from .programs import SECONDS_TO_START, Server, missing, ordinary, running, workplace
 
 POSTGRESQL = Path("/usr/lib/postgresql")
 
@@ -53,6 +54,8 @@ def stac_api() -> Iterator[StacApi]:
 
         # An interrupt is PostgreSQL's fast shutdown: it waits for no client and leaves nothing.
         with running(database, place, stop=signal.SIGINT) as port:
+            # It listens before it is ready, and sends everybody away until then.
+            _until_ready([str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)])
             environment = {
                 "PGHOST": "127.0.0.1",
                 "PGPORT": str(port),
@@ -83,6 +86,13 @@ def _postgresql() -> Path:
     if not found:
         missing("PostgreSQL with PostGIS is not installed (apt-get install postgresql-postgis)")
     return found[-1]
+
+
+def _until_ready(asking: list[str]) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while subprocess.run(asking, capture_output=True, check=False).returncode != 0:
+        assert time.monotonic() < deadline, "PostgreSQL does not become ready"
+        time.sleep(0.02)
 
 
 def _run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import os
 import secrets
@@ -12,6 +13,8 @@ import sys
 import time
 import urllib.parse
 import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.servers.webdav import PASSWORD, USER
@@ -122,11 +125,22 @@ def test_nothing_is_left_when_the_tests_are_killed() -> None:
         assert tests.stdout is not None
         port, place = tests.stdout.readline().decode().split()
         assert ask(f"http://127.0.0.1:{port}/")[0] == 200
+        server = f"http.server {port} ".encode()
+        assert any(server in line for line in command_lines())
         os.kill(tests.pid, signal.SIGKILL)
-    while True:
-        try:
-            ask(f"http://127.0.0.1:{port}/")
-        except OSError:
-            break
-    while os.path.exists(place):  # the watchdog's last work
+    until(lambda: not any(server in line for line in command_lines()))
+    until(lambda: not os.path.exists(place))  # the watchdog's last work
+
+
+def command_lines() -> Iterator[bytes]:
+    """Of all processes; one that has ended has none."""
+    for pid in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            yield Path("/proc", pid, "cmdline").read_bytes().replace(b"\0", b" ")
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
         time.sleep(0.05)
