@@ -8,6 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+# Its programs run one after the other: on a busy machine that takes minutes.
+pytestmark = pytest.mark.timeout(900)
+
 PAGE = (Path(__file__).parents[2] / "docs" / "catalogs.md").read_text()
 
 

@@ -8,8 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from rsdat.raster.chains import Chain
 from rsdat.raster.kernels import METHODS, check_method
+
+# Its programs run one after the other: on a busy machine that takes minutes.
+pytestmark = pytest.mark.timeout(900)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "chain.md").read_text()
 

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+# Its programs run one after the other: on a busy machine that takes minutes.
+pytestmark = pytest.mark.timeout(900)
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "notebook.md").read_text()
 

@@ -9,7 +9,12 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 from rsdat.raster.profile_sums import STATISTICS
+
+# Its programs run one after the other: on a busy machine that takes minutes.
+pytestmark = pytest.mark.timeout(900)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "profiles.md").read_text()
 
