@@ -19,6 +19,8 @@ import pytest
 from rsdat.storage.dcache import errors, finding
 from tests.dcache import pool
 from tests.dcache.door import Door
+from tests.ports import kept_port
+from tests.storage.waiting import LONG
 
 pytestmark = pytest.mark.usefixtures("nothing_late")
 
@@ -58,8 +60,9 @@ def test_a_broken_download_goes_on_where_it_ended(
     fs.get_file("/f", str(tmp_path / "f"))
     assert (tmp_path / "f").read_bytes() == DATA
     assert set(os.listdir(tmp_path)) == {"f", "token"}
-    sent = sum(request.sent for request in door.requests("pool", "GET"))
-    assert sent < 2 * len(DATA)
+    if kind == "truncate":  # A reset takes along what the receiver's kernel still holds.
+        sent = sum(request.sent for request in door.requests("pool", "GET"))
+        assert sent < 1.5 * len(DATA)
     door.fault(kind, "/f", origin="pool", value=1000)
     assert fs.cat_file("/f", 100, 200_000) == DATA[100:200_000]
 
@@ -338,24 +341,34 @@ def silent() -> Iterator[int]:
     thread.join(5)
 
 
-def test_a_door_that_is_not_there(silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        closed = free.getsockname()[1]
-    options = {"pause": 0.001, "timeout": 0.2, "retries": 2, "skip_instance_cache": True}
+def no_contact(webdav: str, words: str, timeout: float = LONG) -> None:
+    options = {"pause": 0.001, "retries": 2, "skip_instance_cache": True}
+    fs = fsspec.filesystem("dcache", webdav=webdav, timeout=timeout, **options)
+    with pytest.raises(ConnectionError, match=words) as caught:
+        fs.info("/f")
+    assert not isinstance(caught.value, FileNotFoundError)
+    with pytest.raises(ConnectionError):
+        fs.exists("/f")
+    fs.close()
+
+
+def test_a_port_where_nobody_listens() -> None:
+    with kept_port() as closed:
+        no_contact(f"http://127.0.0.1:{closed.getsockname()[1]}", "connection refused")
+
+
+def test_a_door_that_says_nothing(silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finding, "PATIENCE", 0.2)
-    for webdav, words in (
-        (f"http://127.0.0.1:{closed}", "connection refused"),
-        (f"http://127.0.0.1:{silent}", "no answer in time"),
-        ("http://no-such-host.invalid", "name|Name"),
-    ):
-        fs = fsspec.filesystem("dcache", webdav=webdav, **options)
-        with pytest.raises(ConnectionError, match=words) as caught:
-            fs.info("/f")
-        assert not isinstance(caught.value, FileNotFoundError)
-        with pytest.raises(ConnectionError):
-            fs.exists("/f")
-        fs.close()
+    no_contact(f"http://127.0.0.1:{silent}", "no answer in time", timeout=0.2)
+
+
+def test_a_host_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    # What a name server says, and how soon, is the network's.
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    no_contact("http://no-such-host.invalid", "Name or service not known")
 
 
 @pytest.mark.parametrize("tls", ["expired", "other-host"])

@@ -14,6 +14,7 @@ import fsspec
 import pytest
 
 from tests.servers.programs import Server
+from tests.storage.waiting import LONG
 
 NAMES = ["plain.txt", "a b+c.txt", "x?y#z.bin", "50%&more.txt", "é日本.txt", "[1]*.txt"]
 
@@ -24,7 +25,7 @@ def open_server() -> Iterator[Callable[..., Any]]:
     made = []
 
     def make(server: Server, **options: Any) -> Any:
-        given = {"pause": 0.01, "retries": 3, "timeout": 10.0, "skip_instance_cache": True}
+        given = {"pause": 0.01, "retries": 3, "timeout": LONG, "skip_instance_cache": True}
         made.append(fsspec.filesystem("dav", webdav=server.url, **given, **options))
         return made[-1]
 
