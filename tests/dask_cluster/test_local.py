@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
 
+from rsdat.cluster.configuration import write_dask_config
 from rsdat.cluster.layout import Layout
+from rsdat.cluster.security import make_credentials
+from rsdat.config.models import Pool, Site
 
 # A cluster in this process; what a kernel does runs in `kernel`, a child with the session's
 # environment, as a notebook's.
 PROGRAM = """
-import asyncio, subprocess, sys, os, json
+import asyncio, contextlib, io, json, os, subprocess, sys, textwrap
 
 async def child(program, **extra):
     environment = {k: v for k, v in {**os.environ, **extra}.items() if v != ""}
@@ -46,20 +52,74 @@ def program(body: str) -> str:
     return PROGRAM.replace("BODY", "\n        ".join(line.rstrip() for line in lines))
 
 
-def test_a_plain_client_computes_over_tls(run, session, layout) -> None:
-    said = run(
-        program("""
+# One cluster for all that leave it as it is: it is told what to run, line by line, and answers.
+ON_REQUEST = """
+loop = asyncio.get_running_loop()
+while line := await loop.run_in_executor(None, sys.stdin.readline):
+    names = {**globals(), "cluster": cluster}
+    exec("async def body():\\n" + textwrap.indent(json.loads(line), "    "), names)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        await names["body"]()
+    print(json.dumps(said.getvalue()), flush=True)
+"""
+
+
+class Running:
+    """A session's cluster that runs, in a process of its own."""
+
+    def __init__(self, layout: Layout, process: subprocess.Popen[str], log: Path) -> None:
+        self.layout = layout
+        self._process = process
+        self._log = log
+
+    def __call__(self, body: str) -> str:
+        """Run a piece of a program in it; returns what that printed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{json.dumps(body)}\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, self._log.read_text()
+        said: str = json.loads(answer)
+        return said
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    home = tmp_path_factory.mktemp("home")
+    site = Site(name="here", queue="local", pools={"default": Pool(cores=1, memory="512MiB")})
+    layout = Layout(PurePosixPath(home / "s-1a2b"))
+    Path(layout.directory).mkdir(mode=0o700)
+    Path(layout.site).write_text(site.model_dump_json())
+    make_credentials(layout)
+    (home / "program.py").write_text(program(ON_REQUEST))
+    with (
+        (home / "log").open("w") as log,
+        subprocess.Popen(
+            [sys.executable, home / "program.py"],
+            env={**os.environ, **write_dask_config(layout, site, workers=0, environ={})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        yield Running(layout, process, home / "log")
+        process.communicate(timeout=120)
+
+
+def test_a_plain_client_computes_over_tls(running) -> None:
+    said = running("""
 print(await kernel(
     "from dask.distributed import Client\\n"
     "c = Client(); print(c.scheduler.address, c.submit(lambda: 6 * 7).result())"))
-"""),
-        session,
-    )
+""")
     address, answer = said.split()
     assert address.startswith("tls://127.0.0.1:")
     assert answer == "42"
     # A new kernel reads the address from the session's configuration.
-    config = yaml.safe_load((Path(layout.dask) / "rsdat.yaml").read_text())
+    config = yaml.safe_load((Path(running.layout.dask) / "rsdat.yaml").read_text())
     assert config["scheduler-address"] == address
 
 
@@ -78,9 +138,8 @@ print(await kernel(
     assert run(asked, own).split() == ["33554432", "1000000", "1"]
 
 
-def test_the_sessions_client_connects_from_an_old_kernel_and_from_a_shell(run, session) -> None:
-    said = run(
-        program("""
+def test_the_sessions_client_connects_from_an_old_kernel_and_from_a_shell(running) -> None:
+    said = running("""
 home = os.path.dirname(os.environ["RSDAT_SESSION"])
 ask = "import rsdat; print(rsdat.client(DIR).submit(sum, [1, 2]).result())"
 directory = repr(os.environ["RSDAT_SESSION"])
@@ -94,23 +153,17 @@ os.makedirs(home + "/.rsdat/sessions/s-dead/dask")
 with open(home + "/.rsdat/sessions/s-dead/dask/rsdat.yaml", "w") as file:
     file.write("scheduler-address: tls://127.0.0.1:1")
 print(await kernel(ask.replace("DIR", ""), DASK_CONFIG="", RSDAT_SESSION="", HOME=home))
-"""),
-        session,
-    )
+""")
     assert said.split() == ["3", "3", "3"]
 
 
-def test_the_notebooks_client_is_one_and_the_same(run, session) -> None:
-    said = run(
-        program('print(await kernel("import rsdat; print(rsdat.client() is rsdat.client())"))'),
-        session,
-    )
+def test_the_notebooks_client_is_one_and_the_same(running) -> None:
+    said = running('print(await kernel("import rsdat; print(rsdat.client() is rsdat.client())"))')
     assert said.strip() == "True"
 
 
-def test_a_client_without_certificates_is_refused(run, session) -> None:
-    said = run(
-        program("""
+def test_a_client_without_certificates_is_refused(running) -> None:
+    said = running("""
 code, out, err = await child(
     "import sys\\n"
     "from dask.distributed import Client\\n"
@@ -123,51 +176,38 @@ code, out, err = await child(
         "ADDRESS", repr(cluster.scheduler_address.replace("tls", "tcp"))),
     DASK_CONFIG="", RSDAT_SESSION="")
 print(code)
-"""),
-        session,
-    )
+""")
     assert said.split() == ["1", "True", "1"]
 
 
-def test_a_certificate_of_another_session_is_refused(run, session, layout, tmp_path) -> None:
-    from pathlib import PurePosixPath
-
-    from rsdat.cluster.security import make_credentials
-
+def test_a_certificate_of_another_session_is_refused(running, tmp_path) -> None:
     other = Layout(PurePosixPath(tmp_path / "other"))
     Path(other.directory).mkdir()
     make_credentials(other)
-    config = yaml.safe_load((Path(layout.dask) / "rsdat.yaml").read_text())
+    config = yaml.safe_load((Path(running.layout.dask) / "rsdat.yaml").read_text())
     (Path(other.directory) / "dask").mkdir()
-    text = yaml.safe_dump(config).replace(str(layout.directory), str(other.directory))
+    text = yaml.safe_dump(config).replace(str(running.layout.directory), str(other.directory))
     (Path(other.dask) / "rsdat.yaml").write_text(text)
-    said = run(
-        program(f"""
+    said = running(f"""
 code, out, err = await child(
     "from dask.distributed import Client; Client(ADDRESS, timeout=3)".replace(
         "ADDRESS", repr(cluster.scheduler_address)), DASK_CONFIG={str(other.dask)!r})
 print(code)
-"""),
-        session,
-    )
+""")
     assert said.split() == ["1"]
 
 
-def test_readiness_is_a_client_that_was_accepted(run, session) -> None:
-    said = run(
-        program("""
+def test_readiness_is_a_client_that_was_accepted(running) -> None:
+    said = running("""
 from rsdat.cluster import cluster_accepts_client
 from rsdat.cluster.clients import find_session
 print(await cluster_accepts_client(find_session()) == cluster.scheduler_address)
-"""),
-        session,
-    )
+""")
     assert said.strip() == "True"
 
 
-def test_nothing_of_it_listens_beyond_loopback(run, session) -> None:
-    said = run(
-        program("""
+def test_nothing_of_it_listens_beyond_loopback(running) -> None:
+    said = running("""
 import contextlib, psutil
 me = psutil.Process()
 for process in [me, *me.children(recursive=True)]:
@@ -176,19 +216,14 @@ for process in [me, *me.children(recursive=True)]:
         for connection in process.net_connections("tcp"):
             if connection.status == "LISTEN":
                 print(connection.laddr.ip)
-"""),
-        session,
-    )
+""")
     assert set(said.split()) == {"127.0.0.1"}
 
 
-def test_the_dashboard_is_behind_jupyters_proxy(run, session) -> None:
-    said = run(
-        program("""
+def test_the_dashboard_is_behind_jupyters_proxy(running) -> None:
+    said = running("""
 print(cluster.dashboard_link, cluster.scheduler.http_server.port)
-"""),
-        session,
-    )
+""")
     link, port = said.split()
     assert link == f"/proxy/{port}/status"
 
