@@ -80,12 +80,13 @@ def stop(
                 raise
             report(Progress(f"{error.message}; trying again"))
             time.sleep(pause)
-        if left and time.monotonic() > deadline:
-            raise QueueError(
-                f"jobs {', '.join(left)} of session {session.id} are still there after "
-                f"{patience:.0f} s",
-                hint=f"rsdat stop {session.id}",
-            )
+        else:
+            if left and time.monotonic() > deadline:
+                raise QueueError(
+                    f"jobs {', '.join(left)} of session {session.id} are still there after "
+                    f"{patience:.0f} s",
+                    hint=f"rsdat stop {session.id}",
+                )
         pause = min(5.0, pause * 1.5)
     stop_tunnel(session.id)
     forget_page(session.id)
