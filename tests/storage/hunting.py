@@ -45,6 +45,8 @@ class Hunt:
             for kind, texts in self.secrets.items()
         }
 
+        self._harmless: set[int] = set()
+
     def kinds(self, text: bytes) -> list[str]:
         """The kinds of the secrets in a text."""
         return [kind for kind, needles in self._needles.items() if any(n in text for n in needles)]
@@ -97,10 +99,15 @@ class Hunt:
 
     def processes(self) -> None:
         """Command lines and environments of all processes that this user may look at."""
-        for name in ("cmdline", "environ"):
-            for file in Path("/proc").glob(f"[0-9]*/{name}"):
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            for name in ("cmdline", "environ"):
                 with suppress(OSError):
-                    self.look(f"{name} of a process", file.read_bytes())
+                    text = Path("/proc", pid, name).read_bytes()
+                    # Most say what they said a moment ago.
+                    if hash(text) not in self._harmless:
+                        before = len(self.seen)
+                        self.look(f"{name} of a process", text)
+                        self._harmless |= {hash(text)} if len(self.seen) == before else set()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -128,7 +135,8 @@ class Hunt:
         root = logging.getLogger()
         levels = {
             name: logger.level
-            for name, logger in logging.root.manager.loggerDict.items()
+            # A copy: other threads import meanwhile.
+            for name, logger in list(logging.root.manager.loggerDict.items())
             if isinstance(logger, logging.Logger)
         }
         before = root.level
@@ -146,9 +154,12 @@ class Hunt:
 
     def files(self, *folders: Path, but: set[Path]) -> None:
         """What lies in folders, besides the files that were named as the secrets' own."""
-        for file in (one for folder in folders for one in folder.rglob("*")):
-            if file.is_file() and file not in but:
-                self.look(f"file {file}", file.read_bytes())
+        for folder, _, names in (one for top in folders for one in os.walk(top)):
+            for file in (Path(folder, name) for name in names):
+                # What others remove meanwhile is not left.
+                with suppress(FileNotFoundError):
+                    if file.is_file() and file not in but:
+                        self.look(f"file {file}", file.read_bytes())
 
 
 class _Handler(logging.Handler):

@@ -37,6 +37,7 @@ from tests.servers.programs import Server
 from tests.storage.hunting import Hunt
 from tests.storage.secrets import Person, person
 from tests.storage.transfer_ends import short_clock
+from tests.storage.waiting import eventually
 
 __all__ = ["person", "short_clock"]
 
@@ -334,7 +335,7 @@ def test_commands(used: Used, tmp_path: Path) -> None:
 
     def rsdat(*words: str, code: int = 0) -> None:
         argv = [sys.executable, "-c", "from rsdat.cli import main; main()", "--debug", "data"]
-        done = subprocess.run([*argv, *words], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([*argv, *words], capture_output=True, text=True)
         assert (done.returncode == 0) == (code == 0), done.stderr
         hunt.look(f"output of {words[0]}", done.stdout + done.stderr)
 
@@ -413,6 +414,8 @@ def test_what_is_hidden_badly_is_found(tmp_path: Path) -> None:
     header_text = base64.b64encode(b"a-secret word/1").decode()
     process = subprocess.Popen(["sleep", "60"], env={"SHOWN": header_text})
     try:
+        # A program that has just begun shows nothing yet.
+        assert eventually(Path(f"/proc/{process.pid}/environ").read_bytes)
         hunt.processes()
     finally:
         process.kill()

@@ -176,7 +176,8 @@ def test_a_groups_secret_is_warned_of_once(person: Person) -> None:
     credential = Credential.from_options(token_file="~/token")
     with pytest.warns(UserWarning, match="chmod 600") as caught:
         _ = [credential.headers(URL) for _ in range(2)]
-    assert len(caught) == 1
+    # Garbage of earlier tests may warn meanwhile, too.
+    assert len([one for one in caught if "chmod 600" in str(one.message)]) == 1
 
 
 def test_a_token_that_lasts_is_sent(person: Person) -> None:

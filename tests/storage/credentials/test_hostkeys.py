@@ -123,7 +123,7 @@ def login(sftp_server: Sshd, person: Person) -> str:
 
 def know(person: Person, sftp_server: Sshd) -> None:
     """What the hint says: `ssh-keyscan … >> ~/.ssh/known_hosts`."""
-    argv = ["ssh-keyscan", "-p", str(sftp_server.port), "127.0.0.1"]
+    argv = ["ssh-keyscan", "-T", "60", "-p", str(sftp_server.port), "127.0.0.1"]
     keys = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     (person.home / ".ssh").mkdir(exist_ok=True)
     (person.home / ".ssh" / "known_hosts").write_text(keys)
@@ -177,7 +177,8 @@ def test_of_several_host_keys_the_one_that_is_known_is_asked_for(
     for kind in ("rsa", "ecdsa", "ed25519"):
         file = sftp_server.directory / f"host_{kind}"
         if not file.exists():
-            argv = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", file]
+            bits = ["-b", "2048"] if kind == "rsa" else []
+            argv = ["ssh-keygen", "-q", "-t", kind, *bits, "-N", "", "-f", file]
             subprocess.run(argv, check=True)
         lines.append(f"HostKey {file}")
     sftp_server.stop()
