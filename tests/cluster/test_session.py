@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def fetch(url: str, path: str) -> Any:
     """Ask JupyterLab for JSON, with the token of a URL that rsdat printed."""
     base, _, token = url.partition("lab?token=")
     request = urllib.request.Request(base + path, headers={"Authorization": f"token {token}"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -79,13 +80,16 @@ def test_the_session_directory_is_private_and_holds_no_secret_elsewhere(
     token = (directory / "token").read_text()
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     for path in directory.rglob("*"):
-        mode = stat.S_IMODE(path.stat().st_mode)
-        assert mode & 0o077 == 0, f"{path} is {mode:o}"
-        if path.is_file() and path.name != "token":
-            assert token not in path.read_text(errors="replace"), path
+        with suppress(FileNotFoundError):  # a draft that has got its name meanwhile
+            mode = stat.S_IMODE(path.stat().st_mode)
+            assert mode & 0o077 == 0, f"{path} is {mode:o}"
+            if path.is_file() and path.name != "token":
+                assert token not in path.read_text(errors="replace"), path
     # Neither the command line nor the environment of any process shows it.
     ready = json.loads((directory / "ready.json").read_text())
-    seen = installed.run(ready["node"], "sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ")
+    # Processes end while they are looked at: cat's complaint about those is no finding.
+    look = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ"
+    seen = installed.run(ready["node"], "sh", "-c", look, check=False)
     assert "rsdat.session.head" in seen.stdout
     assert token not in seen.stdout
     for process in Path("/proc").glob("[0-9]*"):
@@ -110,7 +114,7 @@ def test_a_neighbour_reaches_neither_the_session_nor_its_scheduler(
     program = (
         "import socket,ssl,sys\n"
         "c=ssl.create_default_context(); c.check_hostname=False; c.verify_mode=ssl.CERT_NONE\n"
-        f"s=c.wrap_socket(socket.create_connection(({host!r},{port}),5))\n"
+        f"s=c.wrap_socket(socket.create_connection(({host!r},{port}),60))\n"
         "try:\n    got=s.recv(1)\nexcept OSError:\n    got=b''\n"
         "sys.exit(3 if got==b'' else 0)\n"
     )
@@ -173,15 +177,25 @@ def test_scale_makes_worker_jobs_run_and_shrinks_again(
         status = json.loads(laptop("status", "shared", "--json", check=True).stdout)
         return list(status["cluster"]["workers"])
 
-    eventually("two workers connected", lambda: len(workers()) == 2, 90)
-    assert list(installed.jobs().values()).count("RUNNING") >= 3
+    eventually("two workers connected", lambda: len(workers()) == 2)
+    assert named(installed, session) == 3
     status = laptop("status", "shared", check=True).stdout
     assert "2 jobs running" in status
     assert "/proxy/" in status
-    logs = laptop("logs", "shared", "--workers", check=True).stdout
-    assert "Registered to" in logs
+
+    def logs() -> str:
+        return laptop("logs", "shared", "--workers", check=True).stdout
+
+    # The scheduler knows of a worker before the worker has written so.
+    eventually("the workers' own word", lambda: "Registered to" in logs())
     laptop("scale", "0", "shared", check=True)
-    eventually("the worker jobs gone", lambda: len(installed.jobs()) == 1, 90)
+    eventually("the worker jobs gone", lambda: named(installed, session) == 1)
+
+
+def named(cluster: VirtualCluster, session: dict[str, Any]) -> int:
+    """How many jobs in the queue are of this session."""
+    listing = cluster.run("login", "squeue", "-h", "-u", "researcher", "-o", "%j").stdout
+    return sum(session["session"] in name for name in listing.splitlines())
 
 
 def test_scale_names_an_unknown_pool(session: dict[str, Any], laptop: Laptop) -> None:
@@ -199,10 +213,11 @@ def test_logs_of_the_head(session: dict[str, Any], laptop: Laptop) -> None:
 def test_a_killed_launch_leaves_its_job_and_connect_brings_the_session(
     laptop: Laptop, installed: VirtualCluster
 ) -> None:
-    process = laptop.popen("launch", "virtual", "--no-browser", "--name", "killed")
-    eventually("the job is submitted", lambda: "killed" in known(laptop), 30)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    # No job starts meanwhile, so that the launch is killed while it waits, however slow we are.
+    with installed.partition_down():
+        process = waiting_launch(laptop, "killed")
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
     body = json.loads(laptop("connect", "killed", "--json", check=True).stdout)
     assert fetch(body["url"], "api/status")
     stopped = laptop("stop", "killed", check=True).stdout
@@ -210,18 +225,25 @@ def test_a_killed_launch_leaves_its_job_and_connect_brings_the_session(
     assert body["job"] not in installed.jobs()
 
 
-def known(laptop: Laptop) -> set[str]:
-    done = laptop("ls", "virtual", "--json")
-    return {one["name"] for one in json.loads(done.stdout or "[]")}
+def waiting_launch(laptop: Laptop, name: str) -> subprocess.Popen[str]:
+    """A launch that says that its job is waiting."""
+    process = laptop.popen("launch", "virtual", "--no-browser", "--name", name)
+    assert process.stderr is not None
+    heard = ""
+    while "is waiting" not in heard:
+        line = process.stderr.readline()
+        assert line, heard
+        heard += line
+    return process
 
 
 def test_ctrl_c_while_waiting_detaches_and_the_job_goes_on(
     laptop: Laptop, installed: VirtualCluster
 ) -> None:
-    process = laptop.popen("launch", "virtual", "--no-browser", "--name", "detached")
-    eventually("the job is submitted", lambda: "detached" in known(laptop), 30)
-    os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    with installed.partition_down():
+        process = waiting_launch(laptop, "detached")
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "rsdat connect detached-" in said
     body = json.loads(laptop("connect", "detached", "--json", check=True).stdout)
@@ -234,13 +256,9 @@ def test_stop_cancels_workers_too_and_leaves_the_queue_empty(
 ) -> None:
     body = launched(laptop, "--name", "full", "--workers", "2")
 
-    def named() -> list[str]:
-        listing = installed.run("login", "squeue", "-h", "-u", "researcher", "-o", "%j").stdout
-        return [name for name in listing.splitlines() if body["session"] in name]
-
-    eventually("head and two worker jobs", lambda: len(named()) == 3, 60)
+    eventually("head and two worker jobs", lambda: named(installed, body) == 3)
     laptop("stop", "full", check=True)
-    assert named() == []
+    assert named(installed, body) == 0
     # The session can still be read, and says how it ended.
     rows = json.loads(laptop("ls", "virtual", "--all", "--json", check=True).stdout)
     (row,) = [one for one in rows if one["session"] == body["session"]]
@@ -255,21 +273,21 @@ def test_the_walltimes_end_is_said_and_orderly(laptop: Laptop, installed: Virtua
     """USR1, which SLURM sends before the walltime ends."""
     body = launched(laptop, "--name", "short", "--workers", "1")
     installed.run("login", "scancel", "--batch", "--signal=USR1", body["job"])
-    eventually("the jobs are gone", lambda: body["job"] not in installed.jobs(), 60)
+    eventually("the jobs are gone", lambda: body["job"] not in installed.jobs())
     rows = json.loads(laptop("ls", "virtual", "--all", "--json", check=True).stdout)
     (row,) = [one for one in rows if one["session"] == body["session"]]
     assert "walltime" in row["why"]
-    listing = installed.run("login", "squeue", "-h", "-u", "researcher", "-o", "%j").stdout
-    assert body["session"] not in listing
+    # The head has cancelled its worker's job; that job's last processes end when they do.
+    eventually("no job of the session is left", lambda: named(installed, body) == 0)
     assert "walltime" in laptop("logs", body["session"], check=True).stdout
 
 
 def test_dry_run_submits_nothing(laptop: Laptop, installed: VirtualCluster) -> None:
-    before = installed.jobs()
+    before = set(installed.jobs())
     done = laptop("launch", "virtual", "--dry-run", "--name", "dry", check=True)
     assert "#SBATCH --job-name=rsdat-dry-" in done.stdout
     assert "sbatch --parsable" in done.stdout
-    assert installed.jobs() == before
+    assert set(installed.jobs()) <= before
 
 
 def test_on_the_login_node_itself_no_ssh_is_needed(installed: VirtualCluster) -> None:
@@ -278,7 +296,7 @@ def test_on_the_login_node_itself_no_ssh_is_needed(installed: VirtualCluster) ->
     environment = "RSDAT_CONNECTION__HOST=login"
     done = installed.run(
         "login", "env", environment, python, "launch", "virtual", "--no-browser", "--json",
-        "--name", "inside", user="researcher", timeout=120,
+        "--name", "inside", user="researcher", timeout=180,
     )  # fmt: skip
     body = json.loads(done.stdout)
     try:
