@@ -49,7 +49,7 @@ def test_an_unknown_site_that_is_no_host_either(laptop: Laptop) -> None:
 
 def test_a_misspelt_key_is_named_with_its_line_and_the_nearest(laptop: Laptop) -> None:
     directory = Path(laptop.environment["XDG_CONFIG_HOME"]) / "rsdat" / "sites"
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     (directory / "virtual.yaml").write_text("head:\n  coers: 2\n")
     refused(launch(laptop), 3, "virtual.yaml:2", "coers", "cores")
 
@@ -70,8 +70,8 @@ def test_more_cores_than_any_node_has_is_said_while_waiting(
     laptop: Laptop, installed: VirtualCluster
 ) -> None:
     """This SLURM takes such a job and never starts it."""
-    heard = wait_and_detach(laptop, "is waiting", "--cores", "500", "--name", "huge")
-    assert "asks for more than" in heard
+    # Its first answers may give no reason, or another one.
+    wait_and_detach(laptop, "asks for more than", "--cores", "500", "--name", "huge")
     laptop("stop", "huge", check=True)
 
 
@@ -87,7 +87,7 @@ def wait_and_detach(laptop: Laptop, words: str, *options: str) -> str:
             heard += line
     finally:
         os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert process.returncode == 130
     return heard
 
@@ -102,8 +102,8 @@ def test_a_partition_that_is_down_is_said_while_waiting(
     laptop: Laptop, installed: VirtualCluster
 ) -> None:
     with installed.partition_down():
-        heard = wait_and_detach(laptop, "is waiting", "--name", "waits")
-        assert "partition" in heard
+        heard = wait_and_detach(laptop, "the partition is down", "--name", "waits")
+        assert "is waiting" in heard
         status = laptop("status", "waits", check=True).stdout
         assert "waiting" in status
         assert "partition" in status
@@ -155,7 +155,6 @@ def test_a_controller_that_does_not_answer_is_unknown_and_not_gone(
     eventually(
         "the queue answers again",
         lambda: laptop("status", "steady").stdout.count("ready") == 1,
-        60,
     )
     laptop("stop", "steady", check=True)
 
@@ -218,7 +217,10 @@ def test_a_deleted_session_directory_is_named_and_the_job_can_be_stopped(
     body = json.loads(
         laptop("launch", "virtual", "--no-browser", "--json", "--name", "lost", check=True).stdout
     )
-    installed.run("login", "rm", "-rf", body["directory"], user="researcher")
+    # In one step: its head may write a file while the others are being removed.
+    away = f"/home/researcher/{body['session']}"
+    installed.run("login", "mv", body["directory"], away, user="researcher")
+    installed.run("login", "rm", "-rf", away, user="researcher")
     refused(laptop("connect", body["session"]), 6, body["session"])
     done = laptop("stop", body["session"], check=True)
     assert "cancelled and gone" in done.stdout
@@ -235,17 +237,17 @@ def test_the_network_breaks_and_the_tunnel_comes_back_on_the_same_port(
     )
     base = body["url"].partition("lab?")[0] + "api"
 
-    def answers() -> bool:
+    def answers(seconds: float = 60) -> bool:
         try:
-            with urllib.request.urlopen(base, timeout=2) as answer:
+            with urllib.request.urlopen(base, timeout=seconds) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
 
     assert answers()
     with installed.cut("login"):
-        assert not answers()
-    eventually("the tunnel is back", answers, 120)
+        assert not answers(1)
+    eventually("the tunnel is back", answers)
     laptop("stop", "net", check=True)
 
 
