@@ -28,7 +28,7 @@ Done = subprocess.CompletedProcess[str]
 def execute(
     *argv: str | Path,
     check: bool = True,
-    timeout: float = 60,
+    timeout: float = 120,
     input: str | None = None,  # noqa: A002  (as in subprocess.run)
     env: dict[str, str] | None = None,
 ) -> Done:
@@ -49,8 +49,11 @@ def execute(
     return done
 
 
-def eventually(what: str, ready: Callable[[], Any], seconds: float = 60) -> Any:
-    """Ask again until the answer is true, and return it; fail naming ``what`` when it never is."""
+def eventually(what: str, ready: Callable[[], Any], seconds: float = 120) -> Any:
+    """Ask again until the answer is true, and return it; fail naming ``what`` when it never is.
+
+    The limit is for what does not come at all: jobs start slowly on a machine at work.
+    """
     deadline = time.monotonic() + seconds
     while not (answer := ready()):
         if time.monotonic() > deadline:
@@ -92,7 +95,7 @@ class VirtualCluster:
         *argv: str,
         user: str | None = None,
         check: bool = True,
-        timeout: float = 60,
+        timeout: float = 120,
     ) -> Done:
         """Run a command inside a host, as root or as a user of the cluster, without ssh."""
         who = ("--user", user) if user else ()
@@ -104,11 +107,11 @@ class VirtualCluster:
         user: str = "researcher",
         options: tuple[str, ...] = (),
         check: bool = True,
-        timeout: float = 60,
+        timeout: float = 120,
     ) -> Done:
         """Log in as a laptop does, and run a command line there."""
         alias = self.facts["aliases"][user]
-        batch = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=5")
+        batch = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=60")
         return execute(
             "ssh",
             "-F",
@@ -167,6 +170,13 @@ class VirtualCluster:
             self.vc("partition", name, "up")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests on the cluster more than the usual time: they wait for jobs and installations."""
+    for item in items:
+        if item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.timeout(600))
+
+
 @pytest.fixture(scope="session")
 def virtual_cluster() -> VirtualCluster:
     """The virtual cluster that runs on this machine; without one the test fails, never skips."""
@@ -177,6 +187,26 @@ def virtual_cluster() -> VirtualCluster:
             pytrace=False,
         )
     return VirtualCluster(os.environ.get("RSDAT_VC_NAME", "rsdat-virtual-cluster"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_state() -> Iterator[None]:
+    """State and ssh connections of each module's own, where tests call the library itself.
+
+    A connection would last for hours otherwise, into the next test run and the next cluster.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="rsdat-", dir="/tmp") as name,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        run, state = Path(name, "run"), Path(name, "state")
+        run.mkdir(mode=0o700)
+        patch.setenv("XDG_RUNTIME_DIR", str(run))
+        patch.setenv("XDG_STATE_HOME", str(state))
+        yield
+        for control in (run / "rsdat").glob("*"):
+            if control.is_socket():
+                execute("ssh", "-F", "none", "-S", control, "-O", "exit", "virtual", check=False)
 
 
 @pytest.fixture(scope="session")
@@ -303,7 +333,7 @@ def no_jobs_left(virtual_cluster: VirtualCluster) -> Iterator[None]:
 
     before = jobs()
     yield
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while (left := jobs() - before) and time.monotonic() < deadline:
         time.sleep(0.2)
     if left:
