@@ -24,7 +24,7 @@ class Answer:
 def ask(url: str, method: str = "GET", body: Any = None, **headers: str) -> Answer:
     """One request; no redirect is followed. A header ``token`` becomes the authorization."""
     parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=20)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
     sent = {name.replace("_", "-"): value for name, value in headers.items() if name != "token"}
     if "token" in headers:
         sent["Authorization"] = f"bearer {headers['token']}"

@@ -105,7 +105,7 @@ def test_ranges(door: Door) -> None:
 def upload_expecting(url: str, token: str, body: bytes) -> tuple[bytes, socket.socket]:
     """The first answer to a PUT that waits with its body."""
     parts = urllib.parse.urlsplit(url)
-    connection = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=20)
+    connection = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     lines = [f"PUT {target} HTTP/1.1", f"Host: {parts.netloc}", "Expect: 100-continue"]
     lines += [f"Authorization: bearer {token}"] if token else []
@@ -150,7 +150,7 @@ def test_uploads_that_are_refused(door: Door) -> None:
 def test_an_upload_that_breaks_off_leaves_no_entry(door: Door) -> None:
     head = f"PUT /f HTTP/1.1\r\nHost: h\r\nAuthorization: bearer {door.token}\r\n"
     host, _, port = door.webdav.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(f"{head}Content-Length: 100\r\n\r\nhalf".encode())
         while not door.exists("/f"):
             pass
@@ -292,11 +292,15 @@ def test_reading_from_tape_waits_until_the_file_is_there(door: Door) -> None:
     door.put("/f", b"1")
     door.to_tape("/f")
     host, _, port = door.webdav.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=0.2) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         head = f"GET /f HTTP/1.1\r\nHost: h\r\nAuthorization: bearer {door.token}\r\n\r\n"
         connection.sendall(head.encode())
+        entry = door.entry("/f")
+        while not door.call(lambda: entry.pins):
+            pass
+        connection.settimeout(0.2)
         with pytest.raises(TimeoutError):
             connection.recv(1000)
         door.advance(door.state.tape.delay)
-        connection.settimeout(20)
+        connection.settimeout(60)
         assert connection.recv(1000).startswith(b"HTTP/1.1 302 ")

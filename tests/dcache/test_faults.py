@@ -53,7 +53,7 @@ def test_certificates(make_door: Callable[..., Door], tmp_path: Path, kind: str)
     assert door.authority is not None
     trust = ssl.create_default_context(cafile=str(door.authority.write(tmp_path / "ca.pem")))
     netloc = door.webdav.removeprefix("https://")
-    connection = http.client.HTTPSConnection(netloc, timeout=20, context=trust)
+    connection = http.client.HTTPSConnection(netloc, timeout=60, context=trust)
     if kind == "good":
         connection.request("OPTIONS", "/", headers={"Authorization": f"Bearer {door.token}"})
         assert connection.getresponse().status == 200
@@ -72,7 +72,7 @@ def test_an_x509_proxy_names_its_user(make_door: Callable[..., Door], tmp_path: 
             (tmp_path / "proxy").write_bytes(door.authority.proxy(user))
             trust.load_cert_chain(tmp_path / "proxy")
         netloc = door.rest.removeprefix("https://")
-        connection = http.client.HTTPSConnection(netloc, timeout=20, context=trust)
+        connection = http.client.HTTPSConnection(netloc, timeout=60, context=trust)
         connection.request("GET", "/api/v1/user")
         found = json.loads(connection.getresponse().read())
         assert found.get("username", "") == user
@@ -83,7 +83,7 @@ def test_the_network_goes_and_comes_back(door: Door) -> None:
     door.put("/f", b"hello")
     door.options.redirect_reads = False
     netloc = door.webdav.removeprefix("http://")
-    kept = http.client.HTTPConnection(netloc, timeout=20)
+    kept = http.client.HTTPConnection(netloc, timeout=60)
     headers = {"Authorization": f"Bearer {door.token}"}
 
     def ask_again() -> bytes:
@@ -119,6 +119,6 @@ def test_the_program_prints_its_addresses(tmp_path: Path) -> None:
         assert [entry["received"] for entry in log] == [3_000_000, 0, 0]
     finally:
         program.terminate()
-        assert program.wait(20) == 0
+        assert program.wait(60) == 0
         assert program.stdout is not None
         program.stdout.close()
