@@ -164,7 +164,7 @@ def test_sorting_by_time_goes_to_a_server_that_sorts(make_api):
     assert api.pages == 1
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_sorting_by_other_fields_is_done_here_as_servers_differ_in_it(make_api):
     api = make_api(SORT)
     covers = [one.properties["cover"] for one in search(api.url, sortby="-cover,datetime")]
@@ -257,7 +257,7 @@ def test_what_does_not_answer_as_an_api(make_api):
         open_catalog(api.url)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_a_real_server(stac_api_server: StacApi):
     name = f"c{secrets.token_hex(4)}"
     extent = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}}

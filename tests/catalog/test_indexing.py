@@ -164,7 +164,7 @@ def test_without_pyarrow_a_search_walks_and_an_index_says_what_to_install(catalo
     make_index(open_catalog(catalog))
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         assert len(search(catalog)) == 12
     with pytest.raises(ConfigError, match="needs pyarrow") as caught:
         make_index(open_catalog(catalog))

@@ -208,7 +208,7 @@ def named(value: Any, names: tuple[str, str]) -> Any:
 
 
 @pytest.mark.filterwarnings(
-    "error", "ignore:.*does not offer sorting", "ignore:.*refuses the conditions"
+    "error::UserWarning", "ignore:.*does not offer sorting", "ignore:.*refuses the conditions"
 )
 @pytest.mark.parametrize(("asked", "expected"), SEARCHES, ids=lambda value: str(value)[:70])
 def test_all_kinds_give_the_same_items_in_the_same_order(
