@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -90,16 +91,21 @@ def raster(path: Path, **options: Any) -> Path:
 
 @contextmanager
 def served(
-    directory: Path, before: Callable[[str], object] = lambda path: None
+    directory: Path, before: Callable[[str], object] = lambda path: None, *, port: int = 0
 ) -> Iterator[tuple[str, list[str]]]:
     """A directory over HTTP, and the paths that were asked for; ``before`` sees each of them.
 
-    It sees those of HEAD requests, too.
+    It sees those of HEAD requests, too. Afterwards no connection that a client keeps is served.
     """
     asked: list[str] = []
+    connections: list[socket.socket] = []
 
     class Handler(SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            connections.append(self.request)
+            super().setup()
 
         def do_GET(self) -> None:
             asked.append(self.path)
@@ -114,7 +120,7 @@ def served(
             pass
 
     handler = functools.partial(Handler, directory=str(directory))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -123,3 +129,6 @@ def served(
         server.shutdown()
         thread.join()
         server.server_close()
+        for connection in connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)

@@ -53,7 +53,7 @@ def test_remote_items_are_asked_for_at_once(catalog):
 
     def before(path):
         if path.startswith("/c/i0"):
-            together.wait(timeout=30)
+            together.wait(timeout=60)
 
     with served(catalog.parent, before) as (base, _):
         assert names(f"{base}/catalog.json") == [f"i{n:02d}" for n in range(20)]
@@ -184,9 +184,9 @@ def test_no_thread_outlives_a_walk_that_is_left(catalog):
     assert not [one for one in threading.enumerate() if one.name.startswith("rsdat-walk")]
 
 
-def test_a_server_that_goes_away_between_list_and_read(catalog, monkeypatch):
+def test_a_server_that_goes_away_between_list_and_read(catalog, monkeypatch, free_port):
     monkeypatch.setattr(transfer, "PATIENCE", Policy(retries=2, pause=0.01))
-    with served(catalog.parent) as (base, _):
+    with served(catalog.parent, port=free_port) as (base, _):
         opened = open_catalog(f"{base}/catalog.json")
     with pytest.raises(DataError, match=r"collection\.json cannot be read"):
         search(opened)
