@@ -247,7 +247,7 @@ def test_several_items_are_read_and_written_at_one_time(scenes, catalog, tmp_pat
         original, meet = getattr(module, name), threading.Barrier(2)
 
         def met(*arguments):
-            meet.wait(20)
+            meet.wait(60)
             return original(*arguments)
 
         monkeypatch.setattr(module, name, met)

@@ -14,7 +14,7 @@ def test_results_come_in_order_while_several_are_under_way() -> None:
     meet = threading.Barrier(3)
 
     def work(number: int) -> int:
-        meet.wait(20)
+        meet.wait(60)
         return number * 2
 
     assert list(each(work, range(9), 3)) == [2 * number for number in range(9)]

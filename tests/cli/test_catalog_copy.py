@@ -30,7 +30,6 @@ def rsdat(home: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str
         env={**environment, "HOME": str(home), "COLUMNS": "200"},
         capture_output=True,
         text=True,
-        timeout=60,
     )
 
 

@@ -18,9 +18,7 @@ __all__ = ["ends", "person", "short_clock"]
 
 def rsdat(*words: str, code: int = 0, cwd: str | None = None) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-c", "from rsdat.cli import main; main()", "data", *words]
-    done = subprocess.run(
-        argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd=cwd, timeout=60
-    )
+    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd=cwd)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
