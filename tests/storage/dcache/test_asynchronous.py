@@ -77,6 +77,36 @@ def test_blocks_leave_while_it_is_written(work: Callable[..., Any], door: Door) 
     assert work(write) == 1
 
 
+def test_a_slow_writer_is_not_a_silence(work: Callable[..., Any], door: Door) -> None:
+    async def write(fs: Any) -> None:
+        async with await fs.open_async("/f", "wb", block_size=BLOCK) as file:
+            await file.write(DATA[: 2 * BLOCK + 1])
+            async with asyncio.timeout(LONG):
+                while sum(one.received for one in door.requests("pool")) < 2 * BLOCK:
+                    await asyncio.sleep(0.01)
+            await rounds()
+            # Much longer than the time limit: the writer thinks, and the door waits.
+            pass_by(3600)
+            await rounds()
+            await file.write(DATA[:BLOCK])
+
+    work(write)
+    assert door.entry("/f").size == 3 * BLOCK + 1
+
+
+async def rounds() -> None:
+    """Let everybody in this loop do what they can do now."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+def pass_by(seconds: float) -> None:
+    """Let the time of this loop go on at one leap; what was waiting for it is done at once."""
+    loop = asyncio.get_running_loop()
+    before = loop.time
+    loop.time = lambda: before() + seconds  # type: ignore[method-assign]
+
+
 @pytest.mark.parametrize("amount", [10, len(DATA)])
 def test_an_exception_leaves_nothing(work: Callable[..., Any], door: Door, amount: int) -> None:
     async def write(fs: Any) -> None:

@@ -120,18 +120,6 @@ def test_a_file_that_nobody_closes_is_discarded_with_a_warning(fs: Any, door: Do
     assert left(door.paths) == []
 
 
-def test_a_slow_writer_is_not_a_silence(make_fs: Callable[..., Any], door: Door) -> None:
-    import threading
-
-    fs = make_fs(door, timeout=0.3)
-    with fs.open("/f", "wb", block_size=BLOCK) as file:
-        file.write(b"x" * (BLOCK * 2 + 1))
-        # Longer than the time limit: the writer thinks, and the door waits.
-        threading.Event().wait(0.7)
-        file.write(b"y" * BLOCK)
-    assert door.entry("/f").size == 3 * BLOCK + 1
-
-
 @pytest.mark.parametrize("tls", [None, "good"])
 def test_what_waits_in_a_slow_connection_is_not_overwritten(
     make_fs: Callable[..., Any],
