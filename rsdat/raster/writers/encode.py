@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -147,27 +146,28 @@ def _byte_planes(block: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _by_gdal(plane: NDArray[Any], codec: Codec) -> Iterator[bytes]:
-    from rasterio.errors import NotGeoreferencedWarning
     from rasterio.io import MemoryFile
+    from rasterio.transform import Affine
 
     from rsdat.raster.writers.tiff import block_places
 
     height, width = (-(-size // BLOCK) * BLOCK for size in plane.shape)
     with MemoryFile() as memory:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with memory.open(
-                driver="GTiff",
-                height=height,
-                width=width,
-                count=1,
-                dtype=codec.dtype,
-                tiled=True,
-                blockxsize=BLOCK,
-                blockysize=BLOCK,
-                **codec.options(),
-            ) as opened:
-                opened.write(_full(plane, height, width), 1)
+        with memory.open(
+            driver="GTiff",
+            height=height,
+            width=width,
+            count=1,
+            dtype=codec.dtype,
+            # Of no meaning: without one it warns, and to ignore that is nothing for a thread, as
+            # the filters of warnings are the whole process's.
+            transform=Affine.scale(2),
+            tiled=True,
+            blockxsize=BLOCK,
+            blockysize=BLOCK,
+            **codec.options(),
+        ) as opened:
+            opened.write(_full(plane, height, width), 1)
         file = memory.getbuffer()
         for start, size in block_places(file):
             yield bytes(file[start : start + size])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 
 import numpy as np
 import pytest
@@ -94,3 +95,14 @@ def test_what_is_not_possible():
         codec("lzw", "uint8", 1)
     with pytest.raises(ConfigError, match="64-bit"):
         codec("lerc_zstd", "int64")
+
+
+@pytest.mark.parametrize("compress", ["deflate", "lzw", "lerc_zstd"])
+def test_blocks_are_made_without_a_warning_and_without_touching_those_of_other_threads(
+    compress, monkeypatch
+):
+    plane = np.arange(300, dtype="uint16").reshape(15, 20)
+    with warnings.catch_warnings(), monkeypatch.context() as patched:
+        warnings.simplefilter("error")
+        patched.setattr(warnings, "catch_warnings", None)
+        assert len(list(blocks(plane, codec(compress, "uint16")))) == 1
