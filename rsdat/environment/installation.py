@@ -32,11 +32,14 @@ Progress = Callable[[str], None]
 #: Bytes sent in one go: memory stays small, and a broken line costs at most this much.
 _BATCH = 32 * 2**20
 
-# Files appear whole under their names: another installation may be looking for them.
+# Files appear whole under their names: another installation may be looking for them. One that ends
+# just now takes the directory away, perhaps between our making it and our filling it.
 _UNPACK = """\
 mkdir -p "$1" && part=$(mktemp -d "$1.XXXXXX") || exit
 tar --extract --no-same-owner --file=- --directory="$part" &&
-    mkdir -p "$1" && mv -f "$part"/* "$1"/ && rmdir "$part" && exit
+    for attempt in 1 2 3; do
+        mkdir -p "$1" && mv -f "$part"/* "$1"/ && rmdir "$part" && exit
+    done
 status=$?
 rm -rf "$part"
 exit "$status"

@@ -201,6 +201,23 @@ def test_rsdat_on_top_of_what_conda_makes(
         install(theirs, HOST, offline=True)
 
 
+def test_wheels_arrive_although_another_installation_clears_up_just_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, mine = tmp_path / "wheels", tmp_path / "mine.whl"
+    mine.write_bytes(b"whole")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    # The other one takes the directory away when ours is about to fill it.
+    (programs / "mv").write_text(
+        f'#!/bin/sh\n[ -e {there}.old ] || /bin/mv {there} {there}.old\nexec /bin/mv "$@"\n'
+    )
+    (programs / "mv").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    installation.send(HOST, [mine], str(there), {}, lambda line: None)
+    assert (there / "mine.whl").read_bytes() == b"whole"
+
+
 def test_two_at_once_do_not_disturb_each_other(site: Site) -> None:
     with ThreadPoolExecutor(2) as pool:
         tasks = [pool.submit(install, site, HOST, offline=True, lock=SMALL) for _ in range(2)]
