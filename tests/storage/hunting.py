@@ -45,7 +45,8 @@ class Hunt:
             for kind, texts in self.secrets.items()
         }
 
-        self._harmless: set[int] = set()
+        #: Texts of processes that were looked at for these secrets.
+        self._looked_at: set[bytes] = set()
 
     def kinds(self, text: bytes) -> list[str]:
         """The kinds of the secrets in a text."""
@@ -99,15 +100,15 @@ class Hunt:
 
     def processes(self) -> None:
         """Command lines and environments of all processes that this user may look at."""
+        known = self._looked_at
         for pid in filter(str.isdigit, os.listdir("/proc")):
             for name in ("cmdline", "environ"):
                 with suppress(OSError):
                     text = Path("/proc", pid, name).read_bytes()
                     # Most say what they said a moment ago.
-                    if hash(text) not in self._harmless:
-                        before = len(self.seen)
+                    if text not in known:
                         self.look(f"{name} of a process", text)
-                        self._harmless |= {hash(text)} if len(self.seen) == before else set()
+                        known.add(text)
 
     @contextmanager
     def watching(self) -> Iterator[None]:

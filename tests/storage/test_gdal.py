@@ -442,7 +442,7 @@ def test_keys_in_variables_reach_gdal_in_a_private_file(
 def test_a_server_that_falls_silent_is_asked_again(
     safe_door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(settings._REMOTE, "GDAL_HTTP_LOW_SPEED_TIME", 1)
+    monkeypatch.setitem(settings._REMOTE, "GDAL_HTTP_LOW_SPEED_TIME", 3)
     monkeypatch.setitem(settings._REMOTE, "GDAL_HTTP_RETRY_DELAY", 0.01)
     scene = source_of(safe_door)
     geobox = header(scene).geobox

@@ -12,6 +12,7 @@ from fsspec.callbacks import Callback
 
 from rsdat.storage.dcache import errors, reading, tape
 from tests.dcache.door import Door
+from tests.storage.waiting import LONG
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,7 @@ def test_staging_waits_and_reports(rest_fs: Any, archive: Door) -> None:
             seen.append(value)
             archive.advance(1000)
 
-    done = rest_fs.staging(staging, wait=True, limit=20, callback=Progress())
+    done = rest_fs.staging(staging, wait=True, limit=LONG, callback=Progress())
     assert done.over
     assert not done.failed
     assert (seen[0], seen[-1]) == (1, 3)
@@ -91,7 +92,7 @@ def test_staging_that_fails_names_the_file(rest_fs: Any, archive: Door) -> None:
     archive.entry("/a/1").trouble = "LOST"
     archive.call(lambda: setattr(archive.state.tape, "delay", 0.0))
     with pytest.raises(errors.StagingFailed, match="1 of 2 files were not staged; /a/1"):
-        rest_fs.stage(["/a/0", "/a/1"], wait=True, limit=20)
+        rest_fs.stage(["/a/0", "/a/1"], wait=True, limit=LONG)
 
 
 def test_staging_that_takes_too_long_goes_on(rest_fs: Any, archive: Door) -> None:
