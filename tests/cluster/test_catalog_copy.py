@@ -89,6 +89,7 @@ def servers(installed: VirtualCluster, place: Path) -> Iterator[Servers]:
     door = ("-m", "tests.dcache", "--host", address, "--tls", "good", "--storage", "disk")
     # The checkout may lie where the hosts do not see it.
     shutil.copytree(ROOT / "tests" / "dcache", place / "code" / "tests" / "dcache")
+    shutil.copy(ROOT / "tests" / "ports.py", place / "code" / "tests")
     run = ("env", f"PYTHONPATH=/home/researcher/{PLACE}/code", "PYTHONUNBUFFERED=1", PYTHON)
     with ExitStack() as stack:
         said = stack.enter_context(on_login(installed, *run, *web))
