@@ -31,6 +31,17 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("rsdat")
 
+#: Fixtures whose programs may first have to come from a package registry.
+FETCHED = {"s3_server", "stac_api_server", "processes"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the first user of a fetched program the time of the slowest network."""
+    for item in items:
+        if FETCHED.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.timeout(900))
+
+
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
