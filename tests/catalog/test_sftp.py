@@ -31,7 +31,7 @@ from tests.storage.transfer_ends import short_clock
 
 __all__ = ["person", "short_clock"]
 
-NAMES = tuple(f"i{number:02}" for number in range(40))
+NAMES = tuple(f"i{number:02}" for number in range(24))
 
 
 @pytest.fixture
