@@ -20,6 +20,8 @@ pytestmark = [
 ]
 
 CHROMIUM = Path("/usr/bin/chromium")
+# Its own 5 s are for a machine that does nothing else.
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +82,8 @@ def test_the_page_opens_scales_and_shows_the_workers(
         ).stdout
         return [one for one in listing.splitlines() if one.startswith(f"rsdat-{body['session']}-")]
 
-    eventually("two worker jobs run", lambda: len(running()) == 2, 90)
-    expect(cluster).to_contain_text("Number of Workers: 2", timeout=60_000)
+    eventually("two worker jobs run", lambda: len(running()) == 2)
+    expect(cluster).to_contain_text("Number of Workers: 2")
 
     status = json.loads(laptop("status", "page", "--json", check=True).stdout)
     link = status["cluster"]["dashboard_link"]
@@ -91,7 +93,6 @@ def test_the_page_opens_scales_and_shows_the_workers(
     # The link as JupyterLab shows it, through the server's proxy; the page draws its plots over a
     # websocket, which has to pass as well.
     dashboard.goto(f"{origin}{link}?token={token}")
-    expect(dashboard.locator(".bk-Figure").first).to_be_visible(timeout=60_000)
+    expect(dashboard.locator(".bk-Figure").first).to_be_visible()
     dashboard.goto(f"{origin}{link.replace('/status', '/info/main/workers.html')}")
-    expect(dashboard.locator("body")).to_contain_text("tls://", timeout=60_000)
-    assert dashboard.locator("body").inner_text().count("tls://") >= 2
+    expect(dashboard.locator("body")).to_contain_text(re.compile(r"tls://.*tls://", re.DOTALL))

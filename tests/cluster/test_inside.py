@@ -51,7 +51,7 @@ def test_the_commands_act_on_the_enclosing_session_by_its_own_socket(
     def workers() -> int:
         return len(json.loads(inside("status", "--json").stdout)["cluster"]["workers"])
 
-    eventually("a worker is connected", lambda: workers() == 1, 90)
+    eventually("a worker is connected", lambda: workers() == 1)
     assert "dashboard   /proxy/" in inside("status", session["session"]).stdout
     assert "the session is ready" in inside("logs").stdout
     rows = json.loads(inside("ls", "--json").stdout)
@@ -90,10 +90,10 @@ def test_core_hours_count_workers_that_have_ended(
         body: dict[str, Any] = json.loads(laptop("status", "inner", "--json", check=True).stdout)
         return body
 
-    eventually("a worker is connected", lambda: row()["cluster"]["workers"], 90)
+    eventually("a worker is connected", lambda: row()["cluster"]["workers"])
     job = row()["worker_jobs"][0]["job"]
     laptop("scale", "0", "inner", check=True)
-    eventually("the worker job is gone", lambda: job not in installed.jobs(), 90)
+    eventually("the worker job is gone", lambda: job not in installed.jobs())
     logs = installed.run("login", "ls", f"{session['directory']}/workers", user="researcher")
     assert f"w1-{job}.log" in logs.stdout
     used = row()["core_hours"]
