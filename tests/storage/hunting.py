@@ -45,8 +45,6 @@ class Hunt:
             for kind, texts in self.secrets.items()
         }
 
-        #: Texts of processes that were looked at for these secrets.
-        self._looked_at: set[bytes] = set()
 
     def kinds(self, text: bytes) -> list[str]:
         """The kinds of the secrets in a text."""
@@ -100,15 +98,10 @@ class Hunt:
 
     def processes(self) -> None:
         """Command lines and environments of all processes that this user may look at."""
-        known = self._looked_at
         for pid in filter(str.isdigit, os.listdir("/proc")):
             for name in ("cmdline", "environ"):
                 with suppress(OSError):
-                    text = Path("/proc", pid, name).read_bytes()
-                    # Most say what they said a moment ago.
-                    if text not in known:
-                        self.look(f"{name} of a process", text)
-                        known.add(text)
+                    self.look(f"{name} of a process", Path("/proc", pid, name).read_bytes())
 
     @contextmanager
     def watching(self) -> Iterator[None]:
