@@ -45,7 +45,6 @@ class Hunt:
             for kind, texts in self.secrets.items()
         }
 
-
     def kinds(self, text: bytes) -> list[str]:
         """The kinds of the secrets in a text."""
         return [kind for kind, needles in self._needles.items() if any(n in text for n in needles)]
