@@ -42,7 +42,7 @@ def sh(
     return done
 
 
-def eventually(what: str, ready: Callable[[], object], seconds: float = 30) -> None:
+def eventually(what: str, ready: Callable[[], object], seconds: float = 120) -> None:
     """Wait until something is so; a Failure names it when it does not come."""
     deadline = time.monotonic() + seconds
     while not ready():

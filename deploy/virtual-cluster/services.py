@@ -32,7 +32,7 @@ def alive(host: str, service: Daemon) -> bool:
 def halt(host: str, service: Daemon) -> None:
     """Stop a daemon of a host, if it runs."""
     pidfile, program = service
-    retry = ["--oknodo", "--retry", "TERM/10/KILL/5"]
+    retry = ["--oknodo", "--retry", "TERM/60/KILL/5"]
     run(host, "start-stop-daemon", "--stop", "--pidfile", pidfile, "--exec", program, *retry)
 
 

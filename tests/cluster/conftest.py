@@ -84,7 +84,7 @@ class VirtualCluster:
         """Names of the compute nodes."""
         return [name for name in self.facts["addresses"] if name != "login"]
 
-    def vc(self, *arguments: str, check: bool = True, timeout: float = 120) -> Done:
+    def vc(self, *arguments: str, check: bool = True, timeout: float = 300) -> Done:
         """Call ``vc`` for this cluster."""
         environment = {**os.environ, "RSDAT_VC_NAME": self.name}
         return execute(VC, *arguments, check=check, timeout=timeout, env=environment)
