@@ -54,7 +54,7 @@ def client(
         raise _no_answer(layout, address, error) from error
 
 
-async def cluster_accepts_client(layout: Layout, *, timeout: float = 20.0) -> str:
+async def cluster_accepts_client(layout: Layout, *, timeout: float = 60.0) -> str:
     """Connect a client as a notebook would, and return the scheduler's address.
 
     Raises

@@ -40,9 +40,11 @@ def head(directory: Path) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 60
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 200
     while not path.exists():
+        ended = process.poll() is not None
+        assert path.exists() or not ended, process.communicate()[0]
         assert time.monotonic() < deadline, path
         time.sleep(0.01)
 
@@ -55,12 +57,12 @@ def test_a_signal_ends_it_in_order_at_every_moment_also_twice(
     directory: Path, sign: str, number: signal.Signals, reason: str
 ) -> None:
     process = head(directory)
-    wait_for(directory / sign)
+    wait_for(directory / sign, process)
     process.send_signal(number)
-    wait_for(directory / "end.json")
+    wait_for(directory / "end.json", process)
     process.send_signal(number)
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said
     assert json.loads((directory / "end.json").read_text())["reason"] == reason
     assert "Traceback" not in said
@@ -100,7 +102,7 @@ def test_a_signal_in_a_finaliser_where_an_exit_is_lost_ends_it_all_the_same(
 def test_a_session_that_was_stopped_while_it_waited_does_not_begin(directory: Path) -> None:
     (directory / "end.json").write_text("{}")
     process = head(directory)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=200)
     assert process.returncode == 0
     assert "ended before its job began" in said
     assert not (directory / "node").exists()
