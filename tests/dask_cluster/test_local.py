@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -65,6 +65,11 @@ while line := await loop.run_in_executor(None, sys.stdin.readline):
 """
 
 
+def without_malloc(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without the variables that a worker started within this process has left there."""
+    return {k: v for k, v in environment.items() if not k.startswith("MALLOC_")}
+
+
 class Running:
     """A session's cluster that runs, in a process of its own."""
 
@@ -98,7 +103,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         (home / "log").open("w") as log,
         subprocess.Popen(
             [sys.executable, home / "program.py"],
-            env={**os.environ, **write_dask_config(layout, site, workers=0, environ={})},
+            env=without_malloc(os.environ) | write_dask_config(layout, site, workers=0, environ={}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -123,19 +128,17 @@ print(await kernel(
     assert config["scheduler-address"] == address
 
 
-def test_workers_keep_freed_memory_for_the_next_tile(run, session) -> None:
-    asked = program("""
+def test_workers_keep_freed_memory_for_the_next_tile(running, run, session) -> None:
+    asked = """
 print(await kernel(
     "from dask.distributed import Client\\n"
     "import os\\n"
     "names = 'MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_', 'OMP_NUM_THREADS'\\n"
     "print(*Client().submit(lambda: [os.environ.get(name) for name in names]).result())"))
-""")
-    # A worker that was started within this process has left its own variables there.
-    plain = {name: value for name, value in session.items() if not name.startswith("MALLOC_")}
-    assert run(asked, plain).split() == ["33554432", "67108864", "1"]
-    own = {**plain, "MALLOC_TRIM_THRESHOLD_": "1000000"}
-    assert run(asked, own).split() == ["33554432", "1000000", "1"]
+"""
+    assert running(asked).split() == ["33554432", "67108864", "1"]
+    own = {**without_malloc(session), "MALLOC_TRIM_THRESHOLD_": "1000000"}
+    assert run(program(asked), own).split() == ["33554432", "1000000", "1"]
 
 
 def test_the_sessions_client_connects_from_an_old_kernel_and_from_a_shell(running) -> None:
