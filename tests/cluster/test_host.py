@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -148,34 +149,47 @@ def test_on_the_login_node_itself_no_ssh_to_it_is_needed(
     assert lines[1:] == ["YES True", "CLOSED False"] * 2
 
 
-@pytest.mark.parametrize("route", ["socket", "tcp"])
-def test_a_tunnel_comes_back_after_the_link_was_cut(
-    host: SSHHost,
-    targets: dict[str, Target],
-    free_port: int,
-    virtual_cluster: Any,
-    route: str,
+def test_tunnels_come_back_after_the_link_was_cut(
+    host: SSHHost, targets: dict[str, Target], virtual_cluster: Any
 ) -> None:
-    spec = TunnelSpec(
-        session=f"cut-{route}",
-        site="virtual",
-        connection=Connection(host="rsdat-virtual", ssh_config=str(virtual_cluster.ssh_config)),
-        directory="~/",
-        local_port=free_port,
-        target=targets[route],
-    )
+    """By both routes at once, as two sessions' tunnels share one connection to the login host."""
+    connection = Connection(host="rsdat-virtual", ssh_config=str(virtual_cluster.ssh_config))
+    with socket.socket() as one, socket.socket() as two:
+        for probe in (one, two):
+            probe.bind(("127.0.0.1", 0))
+        ports = [probe.getsockname()[1] for probe in (one, two)]
+    specs = [
+        TunnelSpec(
+            session=f"cut-{route}",
+            site="virtual",
+            connection=connection,
+            directory="~/",
+            local_port=port,
+            target=target,
+        )
+        for port, (route, target) in zip(ports, targets.items(), strict=True)
+    ]
+
+    def all_are(standing: Standing) -> bool:
+        return all(_standing(spec) is standing for spec in specs)
+
+    def all_lead_on() -> bool:
+        return all(ask(port, "/", 60) is Answer.YES for port in ports)
+
     with contextlib.ExitStack() as stack:
-        stack.callback(stop_tunnel, spec.session)
-        state = start_tunnel(spec)
-        assert ask(free_port, "/", 60) is Answer.YES
+        for spec in specs:
+            stack.callback(stop_tunnel, spec.session)
+        before = [start_tunnel(spec) for spec in specs]
+        assert all_lead_on()
         with virtual_cluster.cut("login"):
-            eventually("the tunnel breaks", lambda: _standing(spec) is Standing.BROKEN)
-        # It may say so of a connection that comes to life again for a moment.
-        eventually("the tunnel leads on", lambda: ask(free_port, "/", 60) is Answer.YES)
-        eventually("the tunnel is back", lambda: _standing(spec) is Standing.OPEN)
-        now = find_tunnel(spec.session)
-        assert now is not None
-        assert (now.process, now.local_port) == (state.process, state.local_port)
+            eventually("the tunnels break", lambda: all_are(Standing.BROKEN))
+        # They may say so of a connection that comes to life again for a moment.
+        eventually("the tunnels lead on", all_lead_on)
+        eventually("the tunnels are back", lambda: all_are(Standing.OPEN))
+        after = [find_tunnel(spec.session) for spec in specs]
+        assert [one and (one.process, one.local_port) for one in after] == [
+            (one.process, one.local_port) for one in before
+        ]
 
 
 def _standing(spec: TunnelSpec) -> Standing | None:
