@@ -17,7 +17,7 @@ OWN = ".rsdat-test-env"
 @pytest.fixture(scope="module", autouse=True)
 def cleaned(virtual_cluster) -> Iterator[None]:
     yield
-    virtual_cluster.ssh("rm", "-rf", OWN, timeout=120)
+    virtual_cluster.ssh("rm", "-rf", OWN, timeout=300)
 
 
 @pytest.fixture
