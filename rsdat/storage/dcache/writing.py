@@ -25,7 +25,7 @@ from rsdat.storage.dcache.retrying import Tries
 if TYPE_CHECKING:
     import aiohttp
 
-# Seconds to wait for "100 Continue"; servers that do not know it say nothing.
+# Seconds to wait for "100 Continue" at doors that may not know it, and then say nothing.
 CONTINUE_SECONDS = 3.0
 # A body up to this size goes with the request: asking first would take longer than sending it.
 SMALL = 64 * 1024
@@ -253,7 +253,7 @@ class Sending:
         begun = asyncio.ensure_future(self.begun.wait())
         try:
             await asyncio.wait(
-                {task, begun}, timeout=CONTINUE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                {task, begun}, timeout=self._patience(), return_when=asyncio.FIRST_COMPLETED
             )
             if task.done() or self.begun.is_set():
                 return await self._asked(task)
@@ -264,6 +264,14 @@ class Sending:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
+
+    def _patience(self) -> float:
+        """Seconds to wait for an answer to ``Expect``.
+
+        dCache knows it, however long it looks for a pool: unasked, the data would go to the door,
+        which may refuse it when it is spent.
+        """
+        return self._client.limits.idle if self._client.door.api is not None else CONTINUE_SECONDS
 
     async def _asked(
         self, task: asyncio.Future[aiohttp.ClientResponse]

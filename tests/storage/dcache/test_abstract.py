@@ -16,18 +16,13 @@ from fsspec.tests.abstract import (
     AbstractPutTests,
 )
 
-from tests.storage.waiting import unhurried
-
 
 @pytest.fixture(scope="module")
 def doors() -> Iterator[dict[str, Any]]:
     """One door for all tests of this module: they clean up after themselves."""
     from tests.dcache.door import Door
 
-    with Door() as door, pytest.MonkeyPatch.context() as patched:
-        # A stream that is sent unasked, as the door is slow to say 100 Continue, is sent only once:
-        # it does not get the directory that it finds missing.
-        unhurried(patched)
+    with Door() as door:
         door.call(lambda: door.state.access.__setattr__("anonymous", frozenset(ALL)))
         common = {"webdav": door.webdav, "pause": 0.01, "skip_instance_cache": True}
         made = {

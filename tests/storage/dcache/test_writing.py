@@ -15,6 +15,7 @@ import fsspec
 import pytest
 from fsspec.callbacks import Callback
 
+from rsdat.storage.dcache import writing
 from rsdat.storage.dcache.writing import READ
 from tests.dcache.door import Door
 from tests.storage.waiting import eventually, left
@@ -156,6 +157,24 @@ def test_a_file_that_changes_its_size_meanwhile_is_refused(
         fs.put_file(str(source), "/f", callback=Shortening())
     assert told
     assert left(door.paths) == []
+
+
+def test_dcache_is_asked_first_however_slow_it_is(
+    rest_fs: Any, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "CONTINUE_SECONDS", 0.05)
+    rest_fs.ls("/")
+    door.options.latency = 0.5
+    door.clear_log()
+    data = os.urandom(3 * BLOCK)
+    with rest_fs.open("/missing/f", "wb", block_size=BLOCK) as file:
+        file.write(data)
+    assert door.read("/missing/f") == data
+    assert not rest_fs.client.ignores_expect
+    # Refused, as the directory is missing; and sent on to a pool.
+    asked = [r for r in door.requests("webdav") if r.method == "PUT"]
+    assert len(asked) == 2
+    assert not any(r.received for r in asked)
 
 
 def test_a_wrong_announced_size_is_an_error(fs: Any, door: Door) -> None:
