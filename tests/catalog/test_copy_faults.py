@@ -196,7 +196,7 @@ def test_a_network_that_is_gone_while_workers_copy(tmp_path: Path, ends: Ends) -
     place, target = a_source(tmp_path / "source"), ends.url("dcache", "t")
     progress, back = gone_for_a_moment(ends, 1)
     with Client(
-        processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None
+        processes=False, n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0"
     ) as client:
         report = copy_catalog(place, target, client=client, progress=progress)
     back[0].join()

@@ -531,7 +531,7 @@ def test_workers_copy_with_credentials_of_their_own(
     said = []
     (source.parent / "c/i1/red.tif").unlink()
     with Client(
-        processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None
+        processes=False, n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0"
     ) as client:
         report = copy_catalog(source, target, client=client, progress=said.append)
         assert (len(report.copied), len(report.failed)) == (5, 1)

@@ -86,7 +86,9 @@ class Rsdat:
     def workers(self) -> Any:
         from distributed import Client
 
-        return Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None)
+        return Client(
+            processes=False, n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0"
+        )
 
     def asset(self, source: str, item: str, key: str) -> Any:
         import rsdat

@@ -307,7 +307,7 @@ def test_computes_on_the_current_client(tmp_path, sentinel2):
     index = ndvi(load(sentinel2(dates=1), ["red", "nir"], chunks=20)).isel(time=0)
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", processes=True
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -325,7 +325,7 @@ def test_an_error_on_a_worker_arrives_as_it_was(tmp_path, sentinel2):
     with open(items[0].assets["nir"].href, "r+b") as stream:
         stream.truncate(3000)
     with (
-        Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None),
+        Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0"),
         pytest.raises(DataError, match=r"item scene0: asset nir .* cannot be read") as caught,
     ):
         write_cog(index, tmp_path / "out.tif")

@@ -384,7 +384,8 @@ def test_a_file_that_is_gone(items, scenes):
     field = metres((4, 4), (4, 9), (9, 9), (9, 4))
     with pytest.raises(DataError, match="item broken"):
         chain([*items, broken], "red").profile(field)
-    dataset = chain([*items, broken], "red", on_error="skip").profile(field)
+    with pytest.warns(UserWarning, match="left out"):
+        dataset = chain([*items, broken], "red", on_error="skip").profile(field)
     assert len(dataset.attrs["skipped"]) == 1
     assert dataset.attrs["skipped"][0].startswith("broken red: ")
     assert dataset.red_count.values[0, -1] == 0
@@ -422,7 +423,7 @@ def test_on_a_cluster(items):
     fields = {"a": metres((3, 2), (30, 8), (12, 55)), "b": metres((5, 5), (5, 9), (9, 9))}
     expected = made.profile(fields, statistics=EVERYTHING)
     with (
-        LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
         patch.object(profiles, "_edges", lambda plan: (8, 16)),
     ):

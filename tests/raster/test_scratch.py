@@ -125,7 +125,7 @@ def test_a_worker_keeps_files_in_its_own_directory(tmp_path, monkeypatch):
         processes=False,
         n_workers=1,
         threads_per_worker=1,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         local_directory=str(tmp_path),
     ) as client:
         assert client.submit(place, 0).result(60).startswith(f"{tmp_path}/")

@@ -365,7 +365,7 @@ def in_worker(fs: Any, path: str, top: str) -> list[str]:
 def test_dask_workers(used: Used) -> None:
     hunt = used.hunt
     kinds = ("token", "password", "s3", "sftp")
-    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     with (
         hunt.watching(),
         hunt.listening(),

@@ -206,7 +206,7 @@ def test_workers_in_processes(greenness, tmp_path):
     with (
         dask.config.set({"distributed.admin.system-monitor.interval": "1s"}),
         LocalCluster(
-            n_workers=1, threads_per_worker=2, dashboard_address=None, host="127.0.0.1"
+            n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0", host="127.0.0.1"
         ) as cluster,
         Client(cluster),
     ):

@@ -112,7 +112,7 @@ def test_a_worker_keeps_dates_in_its_directory_while_it_works(items, kept, tmp_p
         processes=False,
         n_workers=1,
         threads_per_worker=1,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         local_directory=str(tmp_path / "workers"),
     ) as client:
         small = made.to_cog(

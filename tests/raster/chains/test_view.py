@@ -15,6 +15,9 @@ from rsdat.raster.chains.ends import coarse
 from rsdat.raster.colours import coloured
 from rsdat.raster.preview import Picture
 
+# Pictures for people have no place on the earth.
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
 
 def pixels(picture: Picture, tmp_path: Path) -> np.ndarray:
     with rasterio.open(picture.save(tmp_path / "p.png")) as opened:

@@ -441,7 +441,7 @@ def test_on_a_cluster_with_and_without_a_shared_directory(tmp_path, monkeypatch,
     stored = []
     monkeypatch.setattr(making, "reachable", lambda *_: stored.append(1) or seen)
     with Client(
-        processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None
+        processes=False, n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
     ) as client:
         write_image(
             image(VALUES, lambda span: Computed(VALUES[(slice(None), *span)])),

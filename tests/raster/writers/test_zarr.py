@@ -647,7 +647,7 @@ def test_workers_write_side_by_side(tmp_path):
     expected = (np.arange(90)[:, None] * 100 + np.arange(80)).astype("int16")[None]
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", processes=True
         ) as cluster,
         Client(cluster) as client,
     ):

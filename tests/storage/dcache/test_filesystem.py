@@ -402,7 +402,7 @@ def test_dask_workers_read_and_write(rest_fs: Any, door: Door) -> None:
 
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None
+            n_workers=1, threads_per_worker=2, processes=True, dashboard_address="127.0.0.1:0"
         ) as cluster,
         Client(cluster) as client,
     ):
