@@ -26,9 +26,6 @@ from rsdat.raster.sources import Source
 # Nanoseconds since 1970 in 64 bits end within the years next to these.
 _FIRST_YEAR, _LAST_YEAR = 1678, 2261
 
-#: Remote headers waited for side by side.
-AT_ONCE = 8
-
 Items = Iterable[pystac.Item] | pystac.Item | pystac.Catalog
 
 
@@ -200,7 +197,7 @@ def grids_of(sources: Sequence[Source], first: Header, *, skip: bool = False) ->
             return first.geobox
 
     unknown = [one for one, grid in zip(sources[1:], rest, strict=True) if grid is None]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(max_workers=8) as pool:
         found = iter(list(pool.map(asked, unknown)))
     return [first.geobox, *(grid if grid is not None else next(found) for grid in rest)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import dask.array as da
@@ -21,6 +22,7 @@ from rsdat.raster.grids import Bounds, chunk_shape, output_grid
 from rsdat.raster.inputs import Items, check_request, grids_of, item_time, names_of, ordered
 from rsdat.raster.reading import fill_value, read
 from rsdat.raster.sources import Source, source
+from rsdat.raster.waiting import side_by_side
 
 
 @checked
@@ -80,7 +82,8 @@ def load(
     names = list(names_of(bands))
     check_request(names, geobox, bbox, resolution, crs, resampling)
     sources = {name: [source(item, name) for item in listed] for name in names}
-    heads = {name: header(row[0]) for name, row in sources.items()}
+    firsts = side_by_side(header, [row[0] for row in sources.values()])
+    heads = dict(zip(sources, firsts, strict=True))
     if geobox is None:
         grids = [grid for name in names for grid in grids_of(sources[name], heads[name])]
         geobox = output_grid(grids, bbox=bbox, resolution=resolution, crs=crs)
@@ -106,7 +109,8 @@ def read_stack(
     sources: tuple[Source, ...], geobox: GeoBox, resampling: str, dtype: str | None
 ) -> np.ndarray[Any, Any]:
     """Sources on one grid, (time, y, x): what one Dask task does."""
-    layers = [read(one, geobox, resampling=resampling, dtype=dtype) for one in sources]
+    one = partial(read, geobox=geobox, resampling=resampling, dtype=dtype)
+    layers = side_by_side(one, sources)
     return layers[0][None] if len(layers) == 1 else np.stack(layers)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,14 @@ from rsdat.raster.chains.steps import where
 from rsdat.raster.image import Skipped
 from rsdat.raster.reading import Stored, read_mask, read_stored
 from rsdat.raster.sources import Source
+from rsdat.raster.waiting import pool
 from rsdat.storage import is_remote
 
 Array = NDArray[Any]
 
-#: Items read ahead of their use where a request takes longer than the decoding, and the threads
-#: that wait for them. Each holds one item's block.
+#: Items read ahead of their use where a request takes longer than the decoding. Each holds one
+#: item's block.
 AHEAD = 8
-_WAITING = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,14 +105,14 @@ class Reader:
 
     def _ahead(self, geobox: GeoBox, wanted: list[int], report: Any) -> Iterator[Any]:
         """The same, several items at once: masks first, then the bands of what is not masked."""
-        pool = _pool()
+        threads = pool()
         waiting = iter(wanted)
         masks: deque[tuple[int, Future[Any]]] = deque()
         bands: deque[tuple[int, Array, Any, list[Future[Any]]]] = deque()
         try:
             while True:
                 while len(masks) < AHEAD and (position := next(waiting, None)) is not None:
-                    masks.append((position, pool.submit(self._invalid, position, geobox)))
+                    masks.append((position, threads.submit(self._invalid, position, geobox)))
                 while masks and (len(bands) < AHEAD and (masks[0][1].done() or not bands)):
                     position, future = masks.popleft()
                     try:
@@ -123,7 +123,7 @@ class Reader:
                     if invalid is None or not invalid.all():
                         room = self._room(position, geobox)
                         asked = [
-                            pool.submit(self._band, one, geobox, plane)
+                            threads.submit(self._band, one, geobox, plane)
                             for one, plane in zip(self._sources(position), room, strict=True)
                         ]
                         bands.append((position, room, invalid, asked))
@@ -202,8 +202,3 @@ def _united(shape: Any, invalid: Array | None, known: list[Array | None]) -> Arr
         else:
             np.logical_or(one, invalid, out=plane)
     return result
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=_WAITING, thread_name_prefix="rsdat-read")

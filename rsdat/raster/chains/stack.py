@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +15,9 @@ from rsdat.errors import DataError
 from rsdat.raster.files import Header, header
 from rsdat.raster.grids import extent_in
 from rsdat.raster.image import Skipped
-from rsdat.raster.inputs import AT_ONCE, grids_of, item_time
+from rsdat.raster.inputs import grids_of, item_time
 from rsdat.raster.sources import Source, source
-from rsdat.storage import is_remote
+from rsdat.raster.waiting import side_by_side
 
 Array = NDArray[Any]
 
@@ -85,20 +84,12 @@ def first_headers(
     broken: list[int] = []
     for index, row in enumerate(sources):
         try:
-            return _headers(row), broken
+            return tuple(side_by_side(header, row)), broken
         except DataError:
             if not skip or index + 1 == len(sources):
                 raise
             broken.append(index)
     raise DataError("there are no items to read", hint="search with a wider bbox or datetime")
-
-
-def _headers(row: tuple[Source, ...]) -> tuple[Header, ...]:
-    """Headers of an item's files; remote ones are waited for side by side."""
-    if len(row) == 1 or not is_remote(row[0].href):
-        return tuple(map(header, row))
-    with ThreadPoolExecutor(min(len(row), AT_ONCE)) as pool:
-        return tuple(pool.map(header, row))
 
 
 def grids(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,9 +16,9 @@ import numpy as np
 import pystac
 import pytest
 
-from rsdat import chain
+from rsdat import chain, load
 from rsdat.errors import ConfigError, DataError
-from rsdat.raster import handles
+from rsdat.raster import handles, loading, waiting
 from rsdat.raster.chains import pixels
 from rsdat.raster.reading import read_stored
 from tests.raster.chains.cases import Stack
@@ -93,11 +94,11 @@ def at(url: str, items: list[pystac.Item], shelf: Scenes) -> list[pystac.Item]:
 def nothing_is_left_waiting():
     yield
     # All threads meet: what was cancelled is gone, what was under way is done, and nothing hangs.
-    meet = threading.Barrier(pixels._WAITING).wait
-    for met in [pixels._pool().submit(meet, 60) for _ in range(pixels._WAITING)]:
+    meet = threading.Barrier(waiting.MOST).wait
+    for met in [waiting.pool().submit(meet, 60) for _ in range(waiting.MOST)]:
         met.result(timeout=60)
     names = [one.name for one in threading.enumerate() if one.name.startswith("rsdat-read")]
-    assert len(names) <= pixels._WAITING
+    assert len(names) <= waiting.MOST
 
 
 def composed(items, **options):
@@ -179,3 +180,33 @@ def test_a_server_that_goes_away(here, shelf):
         with pytest.raises(DataError, match="cannot be read") as caught:
             made.evaluate()
     assert "network" in caught.value.hint
+
+
+def test_dates_of_a_task_are_loaded_side_by_side(here, there, monkeypatch):
+    meet = threading.Barrier(DATES)
+    real = loading.read
+
+    def together(one, **options):
+        meet.wait(60)  # it breaks where they come one after the other
+        return real(one, **options)
+
+    expected = load(here.items, "red", chunks={"time": -1}).red.values
+    asked = load(there, "red", chunks={"time": -1}).red
+    monkeypatch.setattr(loading, "read", together)
+    equal(asked.values, expected)
+
+
+def test_a_date_that_cannot_be_loaded_is_named(here, shelf, tmp_path):
+    handles.forget()
+    copy = tmp_path / "copies"
+    copy.mkdir()
+    for one in shelf.directory.glob("*-red.tif"):
+        shutil.copy(one, copy)
+    with serving(copy) as url:
+        items = at(url, here.items, shelf)
+        asked = load(items, "red", chunks={"time": -1}).red
+        gone = items[DATES // 2]
+        (copy / gone.assets["red"].href.rpartition("/")[2]).unlink()
+        handles.forget()
+        with pytest.raises(DataError, match=rf"item {gone.id}: asset red .*no such file \(404\)"):
+            asked.values  # noqa: B018 (it is computed)
