@@ -137,6 +137,19 @@ def test_cancelling_what_is_gone_is_no_error(machine: Machine) -> None:
     assert machine.status(job)[job].state is JobState.COMPLETED
 
 
+def test_a_job_that_has_said_how_it_ended_was_not_cancelled(machine: Machine) -> None:
+    job = machine.submit("true")
+    machine.followed(job, over)
+    record = machine.record(job)
+    _, *rest = record.read_text().splitlines()
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as shell:  # about to go
+        birth = Path(f"/proc/{shell.pid}/stat").read_text().rpartition(") ")[2].split()[19]
+        record.write_text("\n".join([f"{shell.pid} {birth}", *rest, ""]))
+        machine.run(QUEUE.cancel([job]))
+        assert shell.wait(60) == -signal.SIGTERM
+    assert machine.status(job)[job].state is JobState.COMPLETED
+
+
 def test_a_job_that_was_killed_from_outside_has_failed(machine: Machine) -> None:
     job = machine.submit("sleep", "1000")
     group = int(machine.record(job).read_text().split()[0])

@@ -113,7 +113,8 @@ cancel() {
     groups=
     for id; do
         known "$id" && alive || continue
-        : >"$jobs/$id.cancel"
+        # One that has said how it ended is over, and its shell about to go.
+        [ -r "$jobs/$id.exit" ] || : >"$jobs/$id.cancel"
         # To the job's shell, which hands it on to the program alone: that ends its own children.
         [ -n "$now" ] || pid=-$pid
         kill -s TERM -- "$pid" 2>/dev/null
